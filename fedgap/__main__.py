@@ -1,0 +1,5 @@
+"""`python -m fedgap` is the `fedgap` command."""
+
+from fedgap.cli import main
+
+main()

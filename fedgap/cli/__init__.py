@@ -1,0 +1,63 @@
+"""The `fedgap` command: the only package that prints, and the only place where an error becomes an exit status."""
+
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from fedgap import __version__
+from fedgap.cli import config as _config
+from fedgap.cli import show
+from fedgap.cli import simulate as _simulate
+from fedgap.cli.app import app
+from fedgap.errors import FedgapError, InterruptedRunError
+
+__all__ = ["app", "main"]
+
+DONE, WRONG_USE, INTERRUPTED, INTERNAL = 0, 2, 3, 4
+COMMANDS = (_config, _simulate)
+"""Importing a command's module puts it into the tree."""
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if wanted:
+        show.console.print(f"fedgap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    del version, debug
+
+
+def main() -> NoReturn:
+    """Run a command; end with 0 done, 1 failed, 2 wrong use, 3 interrupted (run it again), 4 internal error."""
+    arguments = sys.argv[1:]
+    debug, as_json = "--debug" in arguments, "--json" in arguments
+    arguments = [word for word in arguments if word != "--debug"]  # accepted anywhere on the line
+    try:
+        ended = app(args=arguments, standalone_mode=False)
+        status = ended if isinstance(ended, int) else DONE
+    except FedgapError as error:
+        if debug:
+            traceback.print_exc()
+        show.failure(error, as_json=as_json)
+        status = error.exit_status
+    except click.ClickException as error:
+        error.show()
+        status = WRONG_USE
+    except (click.Abort, KeyboardInterrupt):
+        show.failure(InterruptedRunError("Interrupted."), as_json=as_json)
+        status = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last border: nothing may leave as a bare traceback
+        if debug:
+            traceback.print_exc()
+        show.failure(FedgapError(f"Internal error ({type(error).__name__})."), as_json=as_json)
+        status = INTERNAL
+    sys.exit(status)

@@ -1,0 +1,31 @@
+"""The only module that prints: tables and progress for people, one JSON document for programs."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fedgap.errors import FedgapError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")]
+
+console = Console(soft_wrap=True, highlight=False)
+"""Answers: standard output."""
+
+progress_console = Console(stderr=True, soft_wrap=True, highlight=False)
+"""Progress, notes and errors: standard error, so that an answer can be piped."""
+
+
+def document(content: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command; a number that is not finite is a defect and raises."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def failure(error: FedgapError, *, as_json: bool) -> None:
+    """Print code, cause and remedy on one line; with `--json` also as the document."""
+    progress_console.print(error.line(), markup=False, style="bold red")
+    if as_json:
+        document({"error": {"code": error.code, "cause": error.cause, "remedy": error.remedy}})
