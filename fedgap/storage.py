@@ -1,11 +1,27 @@
-"""Files that are either whole or absent: written beside their place, flushed to disk, then renamed over it."""
+"""What must survive a power cut: whole files, appended logs, key files, and the memories of client and server.
+
+Files are either whole or absent: written beside their place, flushed to disk, then renamed over it. Whatever holds a
+secret is readable by its owner only.
+"""
 
 import errno
+import fcntl
 import os
+import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
+from fedgap.crypto import BadBytesError, Identity, Rand, decode, encode, open_key, seal_key
 from fedgap.errors import FedgapError
+from fedgap.secagg.errors import JournalBehindError, OutOfOrderError
+from fedgap.secagg.transcript import Plan
+from fedgap.secagg.wire import pack
+
+PUBLIC, PRIVATE = 0o644, 0o600
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,100}")
+_LENGTH_BYTES = 8
 
 
 class StorageError(FedgapError):
@@ -22,8 +38,22 @@ class DiskFullError(StorageError):
     remedy = "Free some space or choose another folder with --out; then run the command again."
 
 
+class DamagedFileError(FedgapError):
+    """A file of fedgap's own is not what was written there."""
+
+    code = "storage.damaged"
+    remedy = "Restore the folder from where it was last whole; do not delete single files in it."
+
+
+class InUseError(FedgapError):
+    """Another process works with this folder."""
+
+    code = "storage.in-use"
+    remedy = "End the other fedgap process, or wait for it."
+
+
 def make_folder(path: Path) -> None:
-    """Create `path` and its parents if they are missing.
+    """Create `path` and its parents if they are missing, and make sure that files can be written there.
 
     Raises:
         StorageError: something else stands there, or it is not allowed.
@@ -32,10 +62,20 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The folder {path} cannot be created ({error.strerror}).") from error
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StorageError(f"Nothing can be written into the folder {path} ({error.strerror}).") from error
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
     """Put `content` at `path` in one step: a reader sees the old bytes or the new ones, never a part.
+
+    Args:
+        path: where.
+        content: what.
+        mode: who may read it; PRIVATE for anything secret.
 
     Raises:
         DiskFullError: no room.
@@ -48,7 +88,7 @@ def replace(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
         temporary = None
         _flush_folder(path.parent)
@@ -68,3 +108,194 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def append(path: Path, entry: bytes) -> None:
+    """Add an entry to a log, behind its length; durable when this returns.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(len(entry).to_bytes(_LENGTH_BYTES, "big") + entry)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def entries(path: Path) -> list[bytes]:
+    """Read the entries of a log; a last one that a power cut left incomplete is not one."""
+    found, data, at = [], path.read_bytes() if path.exists() else b"", 0
+    while at + _LENGTH_BYTES <= len(data):
+        end = at + _LENGTH_BYTES + int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
+        if end > len(data):
+            break
+        found.append(data[at + _LENGTH_BYTES : end])
+        at = end
+    return found
+
+
+def mend(path: Path) -> None:
+    """Cut off a last entry that a power cut left incomplete, so that the next one is read."""
+    whole = sum(_LENGTH_BYTES + len(entry) for entry in entries(path))
+    if path.exists() and path.stat().st_size > whole:
+        os.truncate(path, whole)
+
+
+def write_key(path: Path, identity: Identity, *, passphrase: str | None, rand: Rand) -> None:
+    """Keep a signing key in a file that only its owner can read, sealed if there is a passphrase."""
+    replace(path, seal_key(identity, passphrase=passphrase, salt=rand(16)), mode=PRIVATE)
+
+
+def read_key(path: Path, *, passphrase: str | None) -> Identity:
+    """Read a key file that `write_key` wrote.
+
+    Raises:
+        DamagedFileError: others may read it, or it is no key file.
+        BadPassphraseError: it does not open with this passphrase.
+    """
+    if path.stat().st_mode & 0o077:
+        raise DamagedFileError(f"Others than its owner may use the key file {path}.", remedy=f"Run: chmod 600 {path}")
+    try:
+        return open_key(path.read_bytes(), passphrase=passphrase)
+    except BadBytesError as error:
+        raise DamagedFileError(f"{path} is no key file.") from error
+
+
+class _Folder:
+    """A private folder that one process works with at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        make_folder(folder)
+        folder.chmod(0o700)
+        self._folder = folder
+        self._lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise InUseError(f"Another process works with {folder}.") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process work with the folder."""
+        self._lock.close()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep something under a name: lower-case letters, digits and hyphens."""
+        replace(self._path(name), content, mode=PRIVATE)
+
+    def get(self, name: str) -> bytes:
+        """Give back what was kept under a name.
+
+        Raises:
+            DamagedFileError: it is gone.
+        """
+        try:
+            return self._path(name).read_bytes()
+        except OSError as error:
+            raise DamagedFileError(f"{self._path(name)} cannot be read ({error.strerror}).") from error
+
+    def erase(self, names: Iterable[str]) -> None:
+        """Remove what was kept under these names, if it is there."""
+        for name in names:
+            self._path(name).unlink(missing_ok=True)
+        _flush_folder(self._folder)
+
+    def _path(self, name: str) -> Path:
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(f"'{name}' is not a name for a file")
+        return self._folder / f"{name}.bin"
+
+
+class FolderVault(_Folder):
+    """An organisation's durable memory (`fedgap.secagg.participant.Vault`).
+
+    Each record has a number, and the last number is kept a second time in `counter`. A record below it is an old copy:
+    answering from it could contradict what was already said. Keep `counter` where a backup of the folder does not
+    restore it.
+    """
+
+    def __init__(self, folder: Path, *, counter: Path | None = None) -> None:
+        super().__init__(folder)
+        self._counter = folder / "counter" if counter is None else counter
+
+    def load(self) -> bytes | None:
+        """Give the last committed record, None at first.
+
+        Raises:
+            JournalBehindError: it is older than one that was committed.
+        """
+        number, record = self._read()
+        counted = int(self._counter.read_text()) if self._counter.exists() else 0
+        if number < counted:
+            raise JournalBehindError(f"The stored state has number {number}; number {counted} was already committed.")
+        return record
+
+    def commit(self, record: bytes) -> None:
+        """Replace the record."""
+        number = self._read()[0] + 1
+        self.put("record", encode((number, record)))
+        replace(self._counter, str(number).encode(), mode=PRIVATE)
+
+    def _read(self) -> tuple[int, bytes | None]:
+        if not self._path("record").exists():
+            return 0, None
+        try:
+            value = decode(self.get("record"))
+        except BadBytesError as error:
+            raise DamagedFileError(f"{self._path('record')} is damaged.") from error
+        match value:
+            case (int(number), bytes(record)):
+                return number, record
+            case _:
+                raise DamagedFileError(f"{self._path('record')} is damaged.")
+
+
+class FolderJournal(_Folder):
+    """The server's durable memory (`fedgap.rounds.Journal`): events, uploads, a waiting round, the last sum."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._log = folder / "events.log"
+        mend(self._log)
+
+    def open(self, plan: Plan) -> None:
+        """Begin an attempt.
+
+        Raises:
+            OutOfOrderError: it is not later than every attempt before.
+        """
+        path = self._path("attempt")
+        last = tuple(map(int, path.read_text().split())) if path.exists() else (0, 0)
+        if plan.number <= last:
+            raise OutOfOrderError(f"Round and attempt {plan.number} are not later than {last}.")
+        self.put("attempt", f"{plan.round} {plan.attempt}".encode())
+
+    def note(self, event: object) -> None:
+        """Append something that happened; read them back with `entries`."""
+        append(self._log, pack(event))
+
+    def spool(self, plan: Plan, seat: int, upload: bytes) -> None:
+        """Keep an upload until the round is settled."""
+        self.put(f"upload-{plan.round}-{plan.attempt}-{seat}", upload)
+
+    def hold(self, state: bytes) -> None:
+        """Keep the state of a round that waits for members to unmask."""
+        self.put("waiting", state)
+
+    def held(self) -> bytes | None:
+        """Give back what `hold` kept, unless a sum was released since."""
+        return self.get("waiting") if self._path("waiting").exists() else None
+
+    def release(self, outcome: bytes) -> None:
+        """Keep the sum of the last round; nothing waits any longer."""
+        self.put("outcome", outcome)
+        self.erase(["waiting"])

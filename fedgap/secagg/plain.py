@@ -1,0 +1,54 @@
+"""The same sum without masks, for simulations with `--protocol sum`: bit for bit what the full protocol opens."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from fedgap.ids import OrgId
+from fedgap.secagg.encoding import Contribution, Mean, decode, encode
+from fedgap.secagg.manifest import Manifest
+from fedgap.secagg.masking import Ring
+
+
+def plain_sum(
+    manifest: Manifest, contributions: Iterable[tuple[OrgId, Contribution]], *, clip: float, round_: int
+) -> tuple[Ring, tuple[int, ...]]:
+    """Add the encoded contributions one by one, holding one vector.
+
+    Args:
+        manifest: roster, weights and encoding.
+        contributions: in any order; each organisation once.
+        clip: C of this round.
+        round_: number of the round; the public rounding is drawn for it.
+
+    Returns:
+        the sum, uint32, shape (D,), and the seats that are in it, in order.
+    """
+    total = np.zeros(manifest.encoding.words, np.uint32)
+    seats = []
+    for org, contribution in contributions:
+        seat = manifest.seat_of(org)
+        vector = encode(
+            manifest.encoding,
+            contribution,
+            clip=clip,
+            share=manifest.share(seat),
+            round_=round_,
+            org=org,
+            members=len(manifest.members),
+        )
+        np.add(total, vector, out=total)
+        seats.append(seat)
+    return total, tuple(sorted(seats))
+
+
+def mean_of(manifest: Manifest, total: Ring, *, seats: Iterable[int], clip: float) -> Mean:
+    """Turn a sum, masked or plain, into the weighted mean of the members at these seats."""
+    shares = [manifest.share(seat) for seat in sorted(seats)]
+    return decode(manifest.encoding, total, clip=clip, shares=shares, members=len(manifest.members))
+
+
+def plain_mean(manifest: Manifest, contributions: Mapping[OrgId, Contribution], *, clip: float, round_: int) -> Mean:
+    """Encode, add and decode in one call."""
+    total, seats = plain_sum(manifest, contributions.items(), clip=clip, round_=round_)
+    return mean_of(manifest, total, seats=seats, clip=clip)

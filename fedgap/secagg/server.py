@@ -1,0 +1,269 @@
+"""The server's side of a round: five pure steps that collect answers and never wait for any single one.
+
+    invite        -> Inviting      on_adverts    -> Sharing       on_shares -> Uploading
+    on_uploads    -> Agreeing      on_agreements -> Unmasking     on_unmasks -> Opened, or Unmasking still
+
+An answer that is missing, late or wrong counts as a dropout, and a wrong one is noted as a `Fault`. Below the quorum
+the attempt ends with `QuorumLostError` and nothing was revealed; only after somebody may have unmasked (exchange 5)
+does a round wait instead: `Unmasking` is kept and asked again until t members have answered. The server holds one
+vector of D words, however many upload.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from fedgap.crypto import AgreementKey, Identity, digest, leaf_paths, root_of_chunks
+from fedgap.secagg.errors import BadManifestError, BadMessageError, ComplaintError
+from fedgap.secagg.inbox import Inbox
+from fedgap.secagg.manifest import Manifest
+from fedgap.secagg.messages import (
+    EVERYBODY,
+    Adverts,
+    Agree,
+    Certificate,
+    Complaint,
+    Invite,
+    Outcome,
+    Relay,
+    RelayEntry,
+    Shares,
+    Survivors,
+    Unmask,
+    Upload,
+    Voice,
+    seal,
+)
+from fedgap.secagg.stages import Agreeing, Inviting, Opened, Sharing, Uploading
+from fedgap.secagg.transcript import Advert, Plan, Survivor, agreement, first_transcript, second_transcript
+from fedgap.secagg.unmasking import Unmasking, open_secrets, open_sum
+from fedgap.secagg.wire import kind_of
+
+Requests: TypeAlias = Mapping[int, bytes]
+"""What to send, for each seat."""
+
+Replies: TypeAlias = Iterable[tuple[int, bytes]]
+"""What came back, in any order; the seat is who the transport says it is from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who we are: the manifest, our signing key, and how many threads may unmask.
+
+    Raises:
+        BadManifestError: the key is not the server's.
+    """
+
+    manifest: Manifest
+    identity: Identity
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.manifest.server != self.identity.public:
+            raise BadManifestError("The signing key is not the server's of this manifest.")
+
+
+def invite(server: Server, plan: Plan, *, previous: Outcome | None, cohort: Iterable[int]) -> tuple[Inviting, Requests]:
+    """Exchange 1: send the plan, and what the last round gave."""
+    request = seal(server.identity, Invite(plan=plan, previous=previous))
+    return Inviting(plan=plan), dict.fromkeys(cohort, request)
+
+
+def on_adverts(server: Server, state: Inviting, replies: Replies) -> tuple[Sharing, Requests]:
+    """Exchange 2: show everybody's one-time keys to everybody.
+
+    Raises:
+        QuorumLostError: fewer than u_min sent theirs.
+    """
+    inbox = Inbox(server.manifest, "advertise", state.faults)
+    sid = state.plan.sid
+    adverts = {}
+    for seat, advert in inbox.read(Advert, replies):
+        if not (AgreementKey.is_public(advert.mask_public) and AgreementKey.is_public(advert.letter_public)):
+            inbox.note(seat, "a one-time key is of small order")
+        elif inbox.accepts(seat, advert.signature, "advert", sid, seat, advert.mask_public, advert.letter_public):
+            adverts[seat] = advert
+    inbox.require(len(adverts))
+    listed = tuple(adverts[seat] for seat in sorted(adverts))
+    request = seal(server.identity, Adverts(sid=sid, adverts=listed))
+    t1 = first_transcript(server.manifest, sid, listed)
+    return Sharing(plan=state.plan, adverts=listed, t1=t1, faults=inbox.noted()), dict.fromkeys(adverts, request)
+
+
+def on_shares(server: Server, state: Sharing, replies: Replies) -> tuple[Uploading, Requests]:
+    """Exchange 3: give each member what the others dealt to it.
+
+    Raises:
+        QuorumLostError: fewer than u_min dealt.
+    """
+    inbox = Inbox(server.manifest, "share", state.faults, among=[advert.seat for advert in state.adverts])
+    count = len(state.adverts)
+    dealt = {}
+    for seat, shares in inbox.read(Shares, replies):
+        if len(shares.rows) != count:
+            inbox.note(seat, "it dealt to another number of members")
+        elif inbox.accepts(seat, shares.signature, "shares", state.t1, seat, shares.root):
+            dealt[seat] = shares
+    inbox.require(len(dealt))
+    ordered = tuple(dealt[seat] for seat in sorted(dealt))
+    paths = [leaf_paths(shares.leaves) for shares in ordered]
+    requests = {}
+    for position, advert in enumerate(state.adverts):
+        if advert.seat in dealt:
+            entries = tuple(
+                RelayEntry(
+                    seat=shares.seat,
+                    root=shares.root,
+                    signature=shares.signature,
+                    row=shares.rows[position],
+                    path=path[position + 1],
+                )
+                for shares, path in zip(ordered, paths, strict=True)
+            )
+            relay = Relay(
+                sid=state.plan.sid,
+                recipient=advert.seat,
+                position=position,
+                count=count,
+                t1=state.t1,
+                entries=entries,
+            )
+            requests[advert.seat] = seal(server.identity, relay)
+    t2 = second_transcript(state.t1, [(shares.seat, shares.root) for shares in ordered])
+    after = Uploading(plan=state.plan, adverts=state.adverts, t1=state.t1, t2=t2, shares=ordered, faults=inbox.noted())
+    return after, requests
+
+
+def on_uploads(server: Server, state: Uploading, replies: Replies) -> tuple[Agreeing, Requests]:
+    """Exchange 4: add the masked vectors as they come, and show who stayed, with a receipt for each.
+
+    Raises:
+        ComplaintError: a member complained; nobody's vector is used.
+        QuorumLostError: fewer than u_min uploaded.
+    """
+    manifest = server.manifest
+    inbox = Inbox(server.manifest, "upload", state.faults, among=[shares.seat for shares in state.shares])
+    total = np.zeros(manifest.encoding.words, np.uint32)
+    stayed: dict[int, Survivor] = {}
+    accused: dict[int, tuple[int, ...]] = {}
+    for seat, reply in replies:
+        if _is_complaint(reply):
+            for named in inbox.complaint(seat, reply, state.plan.sid):
+                accused[named] = (*accused.get(named, ()), seat)
+            continue
+        for _, sent in inbox.read(Upload, [(seat, reply)]):
+            if len(sent.body) != 4 * len(total):
+                inbox.note(seat, "its vector has another length")
+                continue
+            root = root_of_chunks("upload", sent.body)
+            if inbox.accepts(seat, sent.signature, "upload", state.t2, seat, len(total), root):
+                np.add(total, np.frombuffer(sent.body, dtype="<u4"), out=total)
+                stayed[seat] = Survivor(seat=seat, root=root, signature=sent.signature)
+    if accused:
+        raise ComplaintError(accused)
+    inbox.require(len(stayed))
+    survivors = tuple(stayed[seat] for seat in sorted(stayed))
+    sid = state.plan.sid
+    message = Survivors(sid=sid, t2=state.t2, survivors=survivors)
+    requests = {
+        survivor.seat: seal(
+            server.identity,
+            message,
+            receipt=server.identity.sign("receipt", sid, survivor.seat, survivor.root),
+        )
+        for survivor in survivors
+    }
+    after = Agreeing(
+        plan=state.plan,
+        adverts=state.adverts,
+        t1=state.t1,
+        t2=state.t2,
+        shares=state.shares,
+        survivors=survivors,
+        agreed=agreement(sid, state.t2, survivors),
+        total=total,
+        faults=inbox.noted(),
+    )
+    return after, requests
+
+
+def on_agreements(server: Server, state: Agreeing, replies: Replies) -> tuple[Unmasking, Requests]:
+    """Exchange 5: show that tau members signed the same list.
+
+    Raises:
+        QuorumLostError: fewer than tau signed it.
+    """
+    seats = [survivor.seat for survivor in state.survivors]
+    inbox = Inbox(server.manifest, "agree", state.faults, among=seats)
+    voices = {}
+    for seat, reply in inbox.read(Agree, replies):
+        if inbox.accepts(seat, reply.signature, "agree", state.plan.sid, seat, state.agreed):
+            voices[seat] = Voice(seat=seat, signature=reply.signature)
+    inbox.require(len(voices), needed=server.manifest.tau)
+    after = Unmasking(
+        plan=state.plan,
+        adverts=state.adverts,
+        t1=state.t1,
+        t2=state.t2,
+        shares=state.shares,
+        survivors=state.survivors,
+        agreed=state.agreed,
+        total=state.total.astype("<u4", copy=False).tobytes(),
+        voices=tuple(voices[seat] for seat in sorted(voices)),
+        faults=inbox.noted(),
+    )
+    return after, unmask_requests(server, after)
+
+
+def unmask_requests(server: Server, state: Unmasking) -> Requests:
+    """Ask for shares whoever signed the list and has not answered; the same bytes each time."""
+    message = Certificate(sid=state.plan.sid, agreement=state.agreed, voices=state.voices)
+    request = seal(server.identity, message)
+    answered = {answer.seat for answer in state.answers}
+    return {survivor.seat: request for survivor in state.survivors if survivor.seat not in answered}
+
+
+def on_unmasks(server: Server, state: Unmasking, replies: Replies) -> Opened | Unmasking:
+    """Open the sum once t members have answered; until then keep what came.
+
+    Raises:
+        UnusableSumError: the sum is open and not usable, because a dealer's shares do not fit its commitments or
+            because somebody masked with other keys.
+    """
+    seats = [survivor.seat for survivor in state.survivors]
+    inbox = Inbox(server.manifest, "unmask", state.faults, among=seats)
+    answers = {answer.seat: answer for answer in state.answers}
+    for seat, answer in inbox.read(Unmask, replies):
+        shares = digest("unmask-shares", answer.shares)
+        if len(answer.shares) != 32 * len(state.shares):
+            inbox.note(seat, "it sent another number of shares")
+        elif inbox.accepts(seat, answer.signature, "unmask", state.agreed, seat, shares):
+            answers.setdefault(seat, answer)
+    kept = tuple(answers[seat] for seat in sorted(answers))
+    state = replace(state, answers=kept, faults=inbox.noted())
+    if len(kept) < server.manifest.quorum.t:
+        return state
+    secrets, faults = open_secrets(server.manifest, state)
+    state = replace(state, faults=tuple(dict.fromkeys((*state.faults, *faults))))
+    if secrets is None:
+        return state
+    total = open_sum(server.manifest, state, secrets, threads=server.threads)
+    body = total.astype("<u4", copy=False).tobytes()
+    outcome = Outcome(
+        plan=state.plan,
+        t2=state.t2,
+        survivors=state.survivors,
+        voices=state.voices,
+        total=body,
+        signature=server.identity.sign("sum", state.agreed, EVERYBODY, root_of_chunks("sum", body)),
+    )
+    return Opened(outcome=outcome, total=total, faults=state.faults)
+
+
+def _is_complaint(reply: bytes) -> bool:
+    try:
+        return kind_of(reply) == f"fedgap/1/{Complaint.KIND}"
+    except BadMessageError:
+        return False
