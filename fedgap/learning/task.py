@@ -26,7 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fedgap.errors import FedgapError
 from fedgap.learning.rows import Data, Rows
@@ -51,7 +51,7 @@ class Task(ABC):
     one organisation's, `merge` adds them, `prepare` uses them. A task that needs none leaves these three alone.
     """
 
-    kind: ClassVar[Kind]
+    kind: Kind
     """Decides the loss and the metrics: cross-entropy and accuracy, or squared error and R2."""
 
     @abstractmethod
@@ -86,6 +86,16 @@ class Task(ABC):
         if not isinstance(data, Rows):
             raise TypeError(f"{type(self).__name__}.load returns no Rows, so it must define prepare")
         return data
+
+    def alone(self, shared: Any, own: Any) -> Any:  # noqa: ANN401 - each task has its own statistics
+        """Statistics of an organisation that trains alone: its own means, but the classes and levels everyone knows."""
+        del shared
+        return own
+
+    def target_scale(self, shared: Any, own: Any) -> tuple[float, float]:  # noqa: ANN401 - each task has its own
+        """Mean and scale that turn a prediction back into the target's own units (regression)."""
+        del shared, own
+        return 0.0, 1.0
 
     def describe(self, shared: Any, own: Any) -> Mapping[str, Any]:  # noqa: ANN401 - each task has its own statistics
         """Say in plain JSON values what `prepare` would do; kept with the trained model."""

@@ -1,0 +1,186 @@
+"""A model as one flat vector: what is sent, summed, stepped and compared.
+
+The module's parameters become views into one tensor, in the order of `named_parameters()`, and so do their gradients:
+clipping, proximal term and optimiser work on a single vector, whatever the model looks like inside.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedgap import counter
+from fedgap.errors import FedgapError
+from fedgap.learning.models import CounterDropout
+from fedgap.learning.rows import Rows
+from fedgap.learning.task import Task
+
+Vector = NDArray[np.float32]
+
+
+class ModelError(FedgapError):
+    """The task's model cannot be trained in a federation."""
+
+    code = "learning.model"
+    remedy = "Correct the task's model."
+    exit_status = 2
+
+
+class FlatModel:
+    """A module over one flat parameter vector of d entries and one flat gradient.
+
+    Args:
+        module: its parameters are re-pointed into the vector.
+        loss: loss of each row, from outputs and targets.
+        device: where it computes.
+        dtype: float32; float64 for comparing engines.
+
+    Raises:
+        ModelError: nothing to train, or a buffer that training would change and a federation would not carry.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.module = module.to(device=device, dtype=dtype)
+        self.loss = loss
+        self.device = device
+        self.dtype = dtype
+        _refuse_buffers(module)
+        parameters = list(self.module.parameters())
+        self.size = sum(p.numel() for p in parameters)
+        if self.size == 0:
+            raise ModelError("The model has no parameters.", remedy="Return a module with something to train.")
+        self.flat = nn.Parameter(torch.empty(self.size, device=device, dtype=dtype))
+        self.flat.grad = torch.zeros_like(self.flat)
+        self.dropouts = [layer for layer in self.module.modules() if isinstance(layer, CounterDropout)]
+        self.draws = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in self.module.modules())  # noqa: SLF001 - torch's one base class of all its dropouts
+        first = 0
+        for parameter in parameters:
+            if parameter.dtype != dtype:
+                raise ModelError(f"A parameter has type {parameter.dtype}.", remedy="Use floating-point parameters.")
+            place = slice(first, first + parameter.numel())
+            self.flat.data[place] = parameter.data.reshape(-1)
+            parameter.data = self.flat.data[place].view(parameter.shape)
+            parameter.grad = self.flat.grad[place].view(parameter.shape)
+            first += parameter.numel()
+
+    @property
+    def gradient(self) -> Tensor:
+        """The flat gradient, shape (d,); backward adds into it."""
+        if self.flat.grad is None:
+            raise AssertionError("the flat gradient was detached")
+        return self.flat.grad
+
+    def read(self) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Copy the parameters out, shape (d,)."""
+        return self.flat.detach().cpu().numpy().copy()
+
+    def write(self, vector: NDArray[np.float32] | NDArray[np.float64]) -> None:
+        """Set the parameters, shape (d,)."""
+        self.flat.data.copy_(torch.from_numpy(vector))
+
+    def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Move rows to where the model computes."""
+        x = torch.from_numpy(rows.x).to(self.device, self.dtype)
+        y = torch.from_numpy(rows.y).to(self.device)
+        return x, y if not y.is_floating_point() else y.to(self.dtype)
+
+    def outputs(self, vector: NDArray[np.float32] | NDArray[np.float64], rows: Rows, chunk: int = 4096) -> Vector:
+        """What the model with these parameters answers: logits or predicted targets.
+
+        Returns:
+            float32, shape (n, outputs).
+        """
+        self.write(vector)
+        return self.current_outputs(rows, chunk)
+
+    @torch.inference_mode()
+    def current_outputs(self, rows: Rows, chunk: int = 4096) -> Vector:
+        """What the model answers as it stands, for instance in the middle of a training.
+
+        Returns:
+            float32, shape (n, outputs).
+        """
+        if len(rows) == 0:
+            return np.zeros((0, 1), np.float32)
+        self.module.eval()
+        x, _ = self.batch(rows)
+        parts = [self.module(x[first : first + chunk]) for first in range(0, len(rows), chunk)]
+        return torch.cat(parts).reshape(len(rows), -1).float().cpu().numpy()
+
+
+def _refuse_buffers(module: nn.Module) -> None:
+    """BatchNorm's running averages would stay behind at each organisation: refuse rather than be silently wrong."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.track_running_stats:  # noqa: SLF001 - torch's one base class of all batch and instance norms
+            raise ModelError(
+                f"The model contains {type(layer).__name__}, whose running statistics are not parameters.",
+                remedy="Use nn.GroupNorm or nn.LayerNorm instead.",
+            )
+
+
+def build(task: Task, like: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> FlatModel:
+    """Build the task's model for rows of this shape."""
+    return FlatModel(task.model(like), task.loss, device, dtype)
+
+
+def initial(task: Task, like: Rows, seed: int) -> Vector:
+    """Draw the starting model w_0, the same wherever it is computed.
+
+    Linear and convolution layers are uniform on +-1/sqrt(fan in), torch's own default, but drawn from the counter hash
+    by parameter name; any other layer keeps what it draws itself under a fixed generator seed.
+
+    Returns:
+        float32, shape (d,).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(counter.key(seed, "initial") >> 1)
+        module = task.model(like)
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for which, parameter in layer.named_parameters(recurse=False):
+                drawn = counter.uniform(counter.key(seed, "initial", f"{name}.{which}"), parameter.numel())
+                values = ((2 * drawn - 1) * bound).astype(np.float32).reshape(parameter.shape)
+                parameter.data = torch.from_numpy(values)
+    return FlatModel(module, task.loss, torch.device("cpu")).read().astype(np.float32)
+
+
+def digest(vector: Vector) -> str:
+    """SHA-256 of the parameters as little-endian float32, in hexadecimal: equal digests are equal bits."""
+    return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").tobytes()).hexdigest()
+
+
+def packed(vector: Vector, description: Mapping[str, str]) -> bytes:
+    """Write the parameters as a safetensors file with one tensor, `parameters`, and a description."""
+    from safetensors.numpy import save  # noqa: PLC0415 - only where a model is written
+
+    return bytes(save({"parameters": np.ascontiguousarray(vector, dtype="<f4")}, dict(description)))
+
+
+def use_one_thread() -> None:
+    """Let this process compute in one thread: sums keep their order, so that the same seed gives the same bits."""
+    torch.set_num_threads(1)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Resolve `auto` to cuda, mps or cpu; refuse a device that is not there.
+
+    Raises:
+        ModelError: the wanted device is missing.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    if not present.get(wanted, False):
+        raise ModelError(f"The device '{wanted}' is not available here.", remedy='Use device = "auto" or "cpu".')
+    return torch.device(wanted)
