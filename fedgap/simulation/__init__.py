@@ -1,0 +1,1 @@
+"""N organisations in one process: the federation, and whether it is worth it for each of them."""
