@@ -8,6 +8,7 @@ import click
 import typer
 
 from fedgap import __version__
+from fedgap.cli import bench as _bench
 from fedgap.cli import config as _config
 from fedgap.cli import show
 from fedgap.cli import simulate as _simulate
@@ -17,7 +18,10 @@ from fedgap.errors import FedgapError, InterruptedRunError
 __all__ = ["app", "main"]
 
 DONE, WRONG_USE, INTERRUPTED, INTERNAL = 0, 2, 3, 4
-COMMANDS = (_config, _simulate)
+INTERRUPTED_BY_TYPER = 130
+"""What typer returns where click would let Ctrl-C through."""
+
+COMMANDS = (_bench, _config, _simulate)
 """Importing a command's module puts it into the tree."""
 
 
@@ -36,14 +40,25 @@ def _options(
     del version, debug
 
 
+def _run(arguments: list[str]) -> int:
+    """Run the command; what it returns is no status, but an early exit's number is.
+
+    Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C.
+    """
+    ended = app(args=arguments, standalone_mode=False)
+    if ended == INTERRUPTED_BY_TYPER:
+        raise KeyboardInterrupt
+    return ended if isinstance(ended, int) else DONE
+
+
 def main() -> NoReturn:
     """Run a command; end with 0 done, 1 failed, 2 wrong use, 3 interrupted (run it again), 4 internal error."""
     arguments = sys.argv[1:]
     debug, as_json = "--debug" in arguments, "--json" in arguments
     arguments = [word for word in arguments if word != "--debug"]  # accepted anywhere on the line
     try:
-        ended = app(args=arguments, standalone_mode=False)
-        status = ended if isinstance(ended, int) else DONE
+        status = _run(arguments)
     except FedgapError as error:
         if debug:
             traceback.print_exc()

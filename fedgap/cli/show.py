@@ -24,8 +24,13 @@ def document(content: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def described(error: FedgapError) -> dict[str, str]:
+    """An error as a program reads it."""
+    return {"code": error.code, "cause": error.cause, "remedy": error.remedy}
+
+
 def failure(error: FedgapError, *, as_json: bool) -> None:
     """Print code, cause and remedy on one line; with `--json` also as the document."""
-    progress_console.print(error.line(), markup=False, style="bold red")
+    progress_console.print(error.line(), markup=False, emoji=False, style="bold red")
     if as_json:
-        document({"error": {"code": error.code, "cause": error.cause, "remedy": error.remedy}})
+        document({"error": described(error)})
