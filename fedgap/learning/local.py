@@ -4,6 +4,7 @@ Everything random is a function of (study seed, round, organisation name, epoch,
 the held-out part. An organisation computes its own part knowing nobody else, and every engine must give this update.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class DivergedError(FedgapError):
     """An organisation's training produced numbers that are not finite; nothing was sent."""
 
     code = "learning.diverged"
-    remedy = "Lower training.lr, or set training.clip_norm."
+    remedy = "Lower training.lr and baselines.lrs, or set training.clip_norm."
 
 
 class EmptyTrainingError(FedgapError):
@@ -116,7 +117,7 @@ def train(
 
     Raises:
         EmptyTrainingError: no rows.
-        DivergedError: a parameter is not finite at the end.
+        DivergedError: a parameter or the loss is not finite at the end.
     """
     if len(rows) == 0:
         raise EmptyTrainingError(f"Organisation {who} has no training rows.")
@@ -126,7 +127,7 @@ def train(
     else:
         loss, kept = _for_a_fixed_time(course, rows, plan, after_epoch), None
     vector = model.read() if kept is None else kept
-    if not np.isfinite(vector).all():
+    if not (np.isfinite(vector).all() and math.isfinite(loss)):
         raise DivergedError(f"Training of organisation {who} in round {round_number} gave numbers that are not finite.")
     return Trained(vector=vector, steps=course.steps, loss=loss, notes=tuple(course.notes))
 

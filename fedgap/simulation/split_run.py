@@ -11,6 +11,7 @@ from fedgap import counter
 from fedgap.config import FederationConfig
 from fedgap.ids import OrgId
 from fedgap.learning import scores
+from fedgap.learning.local import DivergedError
 from fedgap.learning.rows import Index, Rows, concatenate
 from fedgap.learning.scores import Answers
 from fedgap.learning.task import Task
@@ -23,6 +24,9 @@ CONTENDERS = ("local", "federated", "personalised", "pooled")
 VIEW = {"local": "alone", "federated": "federated", "personalised": "federated", "pooled": "pooled"}
 MOST_COMMON = 2000
 """At most so many of all organisations' test rows are answered by everybody's model."""
+
+LARGEST_ANSWER = 1e15
+"""Outputs beyond this come from a training that diverged; their squares would not fit a float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,13 +201,14 @@ def _watch(main: MainRun, split: Split, watched: Rows) -> AfterRound:
     """Write down every round of the reported federation."""
 
     def after_round(done: RoundDone) -> None:
+        outputs = _sound(split.engine.outputs(done.state.model, watched), f"The common model of round {done.number}")
         for update in done.updates:
             main.cpu_seconds[update.org] += update.cpu_seconds
             main.wall_seconds[update.org] += update.wall_seconds
             main.notes[update.org].update(update.notes)
         figures = RoundFigures(
             number=done.number,
-            utility=scores.utility(split.kind, split.engine.outputs(done.state.model, watched), watched.y),
+            utility=scores.utility(split.kind, outputs, watched.y),
             loss=done.added.loss,
             seconds=done.seconds,
             bytes_up=done.added.bytes_up,
@@ -282,8 +287,9 @@ def _answers(split: Split, contenders: Contenders, asked: _Questions, org: OrgId
     }
     found = {}
     for name, vector in vectors.items():
-        own = _answer(split, vector, [asked.own(org, VIEW[name])])
-        common = _answer(split, vector, asked.all(VIEW[name], org))
+        whose = f"The {name} model of organisation {org}"
+        own = _answer(split, vector, [asked.own(org, VIEW[name])], whose)
+        common = _answer(split, vector, asked.all(VIEW[name], org), whose)
         found[name] = Answered(
             own=own.evidence().astype(np.float32),
             common=common.evidence().astype(np.float32),
@@ -293,12 +299,23 @@ def _answers(split: Split, contenders: Contenders, asked: _Questions, org: OrgId
     return found
 
 
-def _answer(split: Split, vector: Vector, parts: Sequence[tuple[Rows, tuple[float, float]]]) -> Answers:
+def _answer(split: Split, vector: Vector, parts: Sequence[tuple[Rows, tuple[float, float]]], whose: str) -> Answers:
     """Let a model answer, in the targets' own units."""
     if not parts:
         return Answers(split.kind, np.zeros((0, 1) if split.kind == "classification" else 0), np.zeros(0, np.int64))
-    outputs = [split.engine.outputs(vector, rows).astype(np.float64) for rows, _ in parts]
+    outputs = [_sound(split.engine.outputs(vector, rows), whose).astype(np.float64) for rows, _ in parts]
     if split.kind == "regression":
         outputs = [out.reshape(-1) * scale[1] + scale[0] for out, (_, scale) in zip(outputs, parts, strict=True)]
         return Answers(split.kind, np.concatenate(outputs), np.concatenate([_target(*part) for part in parts]))
     return Answers(split.kind, np.concatenate(outputs), np.concatenate([rows.y for rows, _ in parts]))
+
+
+def _sound(outputs: Vector, whose: str) -> Vector:
+    """Let answers through that can be scored.
+
+    Raises:
+        DivergedError: they are beyond every sensible number; the model's training ran away without overflowing.
+    """
+    if not (np.abs(outputs) < LARGEST_ANSWER).all():
+        raise DivergedError(f"{whose} answers with numbers beyond {LARGEST_ANSWER:g}: its training diverged.")
+    return outputs
