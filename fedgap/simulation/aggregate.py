@@ -7,6 +7,7 @@ floats: for what secure aggregation does not allow (two organisations, weights a
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,7 @@ MOST_MASKED = 128
 """Up to so many organisations the whole protocol is the default."""
 
 LOSS = Metric(name="loss", bound=100.0)
+"""The training loss travels inside the vector, like everything an organisation tells; beyond the bound it is cut."""
 
 
 class ProtocolError(FedgapError):
@@ -113,7 +115,7 @@ class MaskedSum(RingSum):
         self.journal = rounds.MemoryJournal()
         self.previous: Outcome | None = None
         self._contributions: Mapping[OrgId, Contribution] = {}
-        trainers = {member.id: self._trainer(member.id) for member in self.manifest.members}
+        trainers = {member.id: partial(self._contribution, member.id) for member in self.manifest.members}
         self.cohort = _Counted(federation.cohort(trainers, seed=seed))
 
     def add(self, number: int, state: ServerState, updates: Sequence[Update]) -> Aggregated:
@@ -135,24 +137,10 @@ class MaskedSum(RingSum):
         mean = mean_of(self.manifest, opened.total, seats=seats, clip=self.clip)
         return self._close(mean, up=self.cohort.up, down=self.cohort.down)
 
-    def _trainer(self, org: OrgId) -> "_Supply":
-        return _Supply(self, org)
-
-    def contribution(self, org: OrgId) -> Contribution:
-        """What an organisation gives to the round that is running."""
-        return self._contributions[org]
-
-
-@dataclass(frozen=True, slots=True)
-class _Supply:
-    """Stands for an organisation's local training, which the engine has already done."""
-
-    masked: MaskedSum
-    org: OrgId
-
-    def __call__(self, plan: Plan) -> Contribution:
+    def _contribution(self, org: OrgId, plan: Plan) -> Contribution:
+        """What an organisation gives to the running round; the engine has done its local training already."""
         del plan
-        return self.masked.contribution(self.org)
+        return self._contributions[org]
 
 
 @dataclass(slots=True)

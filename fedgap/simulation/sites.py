@@ -90,26 +90,27 @@ def load_sites(config: FederationConfig, task: Task) -> tuple[Site, ...]:
     for organisation in sorted(config.organisations, key=lambda o: o.id):
         source = organisation.behave.of or organisation.id
         if source not in loaded:
-            loaded[source] = task.load(config.data_of(organisation))
-            _check_rows(loaded[source], source, task.kind)
+            loaded[source] = _load(config, task, organisation)
         sites.append(Site(organisation, source, loaded[source]))
     return tuple(sites)
 
 
-def _check_rows(data: Data, source: OrgId, kind: Kind) -> None:
-    """Refuse what a task of one's own may have let through."""
+def _load(config: FederationConfig, task: Task, organisation: Organisation) -> Data:
+    """Load an organisation's file, and refuse what a task of one's own may have let through."""
+    data, source = task.load(config.data_of(organisation)), organisation.behave.of or organisation.id
     if len(data) == 0:
         raise DataError(f"The file of organisation {source} holds no rows.")
     if not isinstance(data, Rows):
-        return
+        return data
     finite = np.isfinite(data.x.reshape(len(data), -1)).all(axis=1) & np.isfinite(data.y)
     if not finite.all():
         raise DataError(f"{int((~finite).sum())} rows of organisation {source} hold numbers that are not finite.")
-    if kind == "classification" and (data.y.dtype.kind != "i" or data.y.min() < 0):
+    if task.kind == "classification" and (data.y.dtype.kind != "i" or data.y.min() < 0):
         raise DataError(
             f"The labels of organisation {source} are no class numbers.",
             remedy="Let the task's load return class numbers from 0, as int64.",
         )
+    return data
 
 
 def check_files(config: FederationConfig) -> tuple[dict[OrgId, int], list[FedgapError]]:
@@ -124,7 +125,7 @@ def check_files(config: FederationConfig) -> tuple[dict[OrgId, int], list[Fedgap
     for organisation in sorted(config.organisations, key=lambda o: o.id):
         if organisation.behave.of is None:
             try:
-                loaded[organisation.id] = task.load(config.data_of(organisation))
+                loaded[organisation.id] = _load(config, task, organisation)
             except FedgapError as error:
                 wrong.append(error)
     if not wrong:

@@ -15,7 +15,7 @@ from fedgap.learning.local import DivergedError
 from fedgap.learning.rows import Index, Rows, concatenate
 from fedgap.learning.scores import Answers
 from fedgap.learning.task import Task
-from fedgap.learning.vector import Vector, initial, use_one_thread
+from fedgap.learning.vector import Vector, use_one_thread
 from fedgap.simulation.contenders import Contenders, Split, Tick
 from fedgap.simulation.federate import AfterRound, RoundDone
 from fedgap.simulation.sites import Site, SplitSites, split_sites
@@ -137,13 +137,14 @@ def run_split(
     use_one_thread()
     rows = split_sites(config, task, sites, number)
     split = Split(config, sites, rows, tick)
-    main = _main_run(config, task, split, rows) if number == 0 else None
-    if main is None:
-        contenders = split.compete("sum" if protocol == "full" else protocol)
-    else:
-        contenders = split.compete(protocol, _watch(main, split, _evaluation(config, task, rows)))
-    if main is not None:
+    main = None
+    if number == 0:
+        watched = _evaluation(config, task, rows)
+        main = _main_run(split, watched)
+        contenders = split.compete(protocol, _watch(main, split, watched))
         main.model = contenders.federated
+    else:
+        contenders = split.compete("sum" if protocol == "full" else protocol)
     examined = examine(config, split, contenders)
     tick()
     return SplitResult(
@@ -177,13 +178,13 @@ def _notes(task: Task, rows: SplitSites, org: OrgId) -> list[str]:
     ]
 
 
-def _main_run(config: FederationConfig, task: Task, split: Split, rows: SplitSites) -> MainRun:
-    watched = _evaluation(config, task, rows)
-    start = initial(task, watched, config.federation.seed)
+def _main_run(split: Split, watched: Rows) -> MainRun:
+    task, shared = split.rows.task, split.rows.shared
+    outputs = _sound(split.engine.outputs(split.start, watched), "The starting model")
     return MainRun(
-        model=start,
-        start_utility=scores.utility(task.kind, split.engine.outputs(start, watched), watched.y),
-        preprocessing=task.describe(rows.shared, rows.shared),
+        model=split.start,
+        start_utility=scores.utility(task.kind, outputs, watched.y),
+        preprocessing=task.describe(shared, shared),
         cpu_seconds=dict.fromkeys(split.names, 0.0),
         wall_seconds=dict.fromkeys(split.names, 0.0),
         notes={org: set() for org in split.names},

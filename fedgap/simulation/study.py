@@ -81,7 +81,7 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
     began = time.perf_counter()
     task = open_task(config)
     sites = load_sites(config, task)
-    results = run_splits(config, chosen, workers, progress)
+    results = run_splits(config, task, sites, chosen, workers, progress)
     main = results[0].main
     if main is None:
         raise AssertionError("split 0 carries the reported federation")

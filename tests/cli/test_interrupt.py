@@ -1,4 +1,4 @@
-"""Ctrl-C ends a simulation cleanly: a status of its own, no half-written file, no process left."""
+"""Ctrl-C, or a killed worker, ends a simulation cleanly: a status, no half-written file, no process left."""
 
 import os
 import signal
@@ -28,30 +28,67 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ps shows sessions as numbers on Linux only")
-def test_ctrl_c_ends_with_3_and_leaves_no_process_and_no_file(tmp_path: Path) -> None:
-    """The terminal sends the signal to every process of the command, workers included."""
-    path = write(tmp_path, training={"rounds": 100_000}, baselines={"splits": 4})
+def running(folder: Path) -> "subprocess.Popen[str]":
+    """Start a long simulation with two workers in a session of its own, and wait until both are there."""
+    path = write(folder, training={"rounds": 100_000}, baselines={"splits": 4})
     command = subprocess.Popen(
-        [sys.executable, "-m", "fedgap", "simulate", str(path), "--workers", "2", "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "fedgap", "simulate", str(path), "--workers", "2", "--out", str(folder / "out")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    assert within(90, lambda: len(processes(command.pid)) >= 5), "itself, tracker, fork server, two workers"
+    time.sleep(1)
+    return command
+
+
+def ended(command: "subprocess.Popen[str]", hurt: Callable[[], None]) -> tuple[str, str, bool]:
+    """Hurt the command; return what it printed, and whether every process of it has ended."""
     try:
-        assert within(90, lambda: len(processes(command.pid)) >= 5), "itself, tracker, fork server, two workers"
-        time.sleep(1)
-        os.killpg(command.pid, signal.SIGINT)
+        hurt()
         out, err = command.communicate(timeout=60)
-        left = not within(10, lambda: processes(command.pid) == [])
+        return out, err, within(10, lambda: processes(command.pid) == [])
     finally:
         for process in processes(command.pid):
             os.kill(process, signal.SIGKILL)
 
-    assert command.returncode == 3
-    assert out == ""
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ps shows sessions as numbers on Linux only")
+
+
+@on_linux
+def test_ctrl_c_ends_with_3_and_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    """The terminal sends the signal to every process of the command, workers included."""
+    command = running(tmp_path)
+    out, err, gone = ended(command, lambda: os.killpg(command.pid, signal.SIGINT))
+
+    assert (command.returncode, out) == (3, "")
     assert "run.interrupted: Interrupted." in err
     assert "Traceback" not in err
     assert not list((tmp_path / "out").iterdir())
-    assert not left, "a process outlived the command"
+    assert gone, "a process outlived the command"
+
+
+@on_linux
+def test_a_killed_worker_is_named_and_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    """As the system does when memory runs out: the youngest process is a worker."""
+    command = running(tmp_path)
+    out, err, gone = ended(command, lambda: os.kill(max(processes(command.pid)), signal.SIGKILL))
+
+    assert (command.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("run.worker-died: ")
+    assert "Traceback" not in err
+    assert not list((tmp_path / "out").iterdir())
+    assert gone, "a process outlived the command"
+
+
+@on_linux
+def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    """Nobody is left to tell them."""
+    command = running(tmp_path)
+    _, err, gone = ended(command, command.kill)
+
+    assert "Traceback" not in err
+    assert not list((tmp_path / "out").iterdir())
+    assert gone, "a worker outlived the command"

@@ -78,11 +78,13 @@ def test_rows_of_an_own_task_are_checked(
 ) -> None:
     failed = 'file["failed"][:0]' if words == "no rows" else 'file["failed"]'
     source = documented.replace('file["readings"]', f"({wrong})").replace('file["failed"]', failed)
-    ended = refused(run, own_task(tmp_path, source))
+    path = own_task(tmp_path, source)
+    ended, checked = refused(run, path), run("config", "check", path)
     monkeypatch.delitem(sys.modules, "meter", raising=False)
 
-    assert (ended.status, ended.err.partition(":")[0]) == (1, "data.unusable")
-    assert words in ended.err
+    for one in (ended, checked):
+        assert (one.status, one.err.partition(":")[0]) == (1, "data.unusable")
+        assert words in one.err
 
 
 @pytest.mark.parametrize("labels", ["-1 - file['failed']", "file['failed'] + 0.5"])

@@ -251,3 +251,16 @@ def test_recommendations_compare_losses_in_the_same_units(tmp_path: Path) -> Non
         for factor, best in ((0.99, "federated"), (1.01, "alone")):
             federated = np.full(3, 2.0 * factor * ratio**2)
             assert split._recommend(org, alone, federated, stays) == best
+
+
+def test_the_utility_is_observed_on_the_evaluation_rows_even_if_these_lack_a_class(tmp_path: Path) -> None:
+    """The model has an output for every class that is trained on, whichever rows it is watched on."""
+    files = {org: "a,y\n" + "".join(f"{row % 3 + row / 100},{'xyz'[row % 3]}\n" for row in range(12)) for org in SIZES}
+    (tmp_path / "watched.csv").write_text("a,y\n0.1,x\n1.2,y\n0.3,x\n")
+    watched = {"source": "public", "data": "watched.csv"}
+
+    found = study(tmp_path, files=files, evaluation=watched, training={"rounds": 30, "lr": 1.0}).report
+
+    assert found["federation"]["parameters"] == 2 * 3
+    assert found["utility"]["end"] == found["rounds"][-1]["utility"] > found["utility"]["start"]
+    assert unexplained(found) == []
