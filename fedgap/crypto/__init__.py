@@ -5,17 +5,27 @@ SHA-256 hashes canonical bytes and Merkle trees. Everything hashed, signed or de
 `fedgap/1/`, so that bytes made for one purpose mean nothing for another.
 """
 
-from fedgap.crypto.canonical import Value, decode, digest, encode, statement
+from fedgap.crypto.canonical import Pieces, Value, decode, digest, encode, statement
 from fedgap.crypto.errors import BadBytesError, BadKeyError, BadLetterError, BadPassphraseError, BadSignatureError
 from fedgap.crypto.kdf import expand, extract
 from fedgap.crypto.keyfile import open_key, seal_key
-from fedgap.crypto.keys import AgreementKey, Identity, is_signed, is_signed_statement, require_signature
+from fedgap.crypto.keys import (
+    SIGNATURE_BYTES,
+    AgreementKey,
+    Identity,
+    is_fresh_statement,
+    is_signed,
+    is_signed_statement,
+    require_signature,
+)
 from fedgap.crypto.keystream import Keystream
 from fedgap.crypto.letters import open_letter, seal_letter
 from fedgap.crypto.merkle import is_leaf, leaf_paths, root_of_chunks, root_of_leaves
+from fedgap.crypto.node_key import NodeKey, new_node_key, open_node_key, seal_node_key
 from fedgap.crypto.randomness import Rand, seeded, system
 
 __all__ = [
+    "SIGNATURE_BYTES",
     "AgreementKey",
     "BadBytesError",
     "BadKeyError",
@@ -24,6 +34,8 @@ __all__ = [
     "BadSignatureError",
     "Identity",
     "Keystream",
+    "NodeKey",
+    "Pieces",
     "Rand",
     "Value",
     "decode",
@@ -31,17 +43,21 @@ __all__ = [
     "encode",
     "expand",
     "extract",
+    "is_fresh_statement",
     "is_leaf",
     "is_signed",
     "is_signed_statement",
     "leaf_paths",
+    "new_node_key",
     "open_key",
     "open_letter",
+    "open_node_key",
     "require_signature",
     "root_of_chunks",
     "root_of_leaves",
     "seal_key",
     "seal_letter",
+    "seal_node_key",
     "seeded",
     "statement",
     "system",

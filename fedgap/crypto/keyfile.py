@@ -26,7 +26,7 @@ def seal_key(identity: Identity, *, passphrase: str | None, salt: bytes) -> byte
     """
     if passphrase is None:
         return encode((_PLAIN, identity.public, identity.secret))
-    sealed = seal_letter(_stretch(passphrase, salt), identity.secret, "key-file", identity.public, salt)
+    sealed = seal_letter(stretch(passphrase, salt), identity.secret, "key-file", identity.public, salt)
     return encode((_SEALED, identity.public, salt, sealed))
 
 
@@ -44,7 +44,7 @@ def open_key(content: bytes, *, passphrase: str | None) -> Identity:
             if passphrase is None:
                 raise BadPassphraseError("The key file is sealed and no passphrase was given.")
             try:
-                secret = open_letter(_stretch(passphrase, salt), sealed, "key-file", public, salt)
+                secret = open_letter(stretch(passphrase, salt), sealed, "key-file", public, salt)
             except BadLetterError as error:
                 raise BadPassphraseError("The key file does not open with this passphrase.") from error
         case _:
@@ -55,5 +55,6 @@ def open_key(content: bytes, *, passphrase: str | None) -> Identity:
     return identity
 
 
-def _stretch(passphrase: str, salt: bytes) -> bytes:
+def stretch(passphrase: str, salt: bytes) -> bytes:
+    """Turn a passphrase into a sealing key, slowly: 128 MiB and about half a second."""
     return Scrypt(salt=salt, length=KEY_BYTES, n=2**17, r=8, p=1).derive(passphrase.encode())

@@ -54,6 +54,11 @@ def is_signed_statement(public: bytes, signature: bytes, said: bytes) -> bool:
 
     Answers are remembered: a statement comes back in later messages, and in one process every member checks it.
     """
+    return is_fresh_statement(public, signature, said)
+
+
+def is_fresh_statement(public: bytes, signature: bytes, said: bytes) -> bool:
+    """Tell the same without remembering the answer: for statements that are looked at once."""
     try:
         _verifier(public).verify(signature, said)
     except (InvalidSignature, BadKeyError):

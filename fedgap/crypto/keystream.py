@@ -8,7 +8,6 @@ and the faster one is used: the bits are the same. A key is used for one stream 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -21,45 +20,39 @@ STRIPE_WORDS = 2**16
 """Words of 4 bytes in a stripe: three stripes fit a level-2 cache of 1 MiB."""
 
 STRIPE_BYTES = 4 * STRIPE_WORDS
-BUFFER_BYTES = STRIPE_BYTES + 16
+TAG_BYTES = 16
+BUFFER_BYTES = STRIPE_BYTES + TAG_BYTES
 """Room for a stripe and the tag behind it."""
 
 Path = Literal["ctr", "gcm"]
 _ZEROS = bytes(STRIPE_BYTES)
 _ZEROS_VIEW = memoryview(_ZEROS)
 _FIRST_COUNTER = (2).to_bytes(4, "big")
-_Fill = Callable[[int, int, memoryview], object]
+_Fill = Callable[[int, memoryview], object]
 
 
-@dataclass(frozen=True, slots=True)
 class Keystream:
-    """The stream of one 32-byte key. Safe to use from several threads, each with its own buffer."""
+    """The stream of one 32-byte key. Safe to use from several threads, each with its own buffer.
 
-    key: bytes = field(repr=False)
-    path: Path | None = field(default=None, repr=False)
-    _fill: _Fill = field(init=False, repr=False, compare=False)
+    Attributes:
+        fill: `fill(stripe, room)` writes the beginning of a stripe (below 2**96) into all of `room` but its last 16
+            bytes, which are overwritten; at most STRIPE_BYTES and these 16.
+    """
 
-    def __post_init__(self) -> None:
-        fill = _gcm(self.key) if (self.path or fastest()) == "gcm" else _ctr(self.key)
-        object.__setattr__(self, "_fill", fill)
+    __slots__ = ("fill",)
+    fill: _Fill
 
-    def fill(self, stripe: int, size_bytes: int, buffer: memoryview) -> None:
-        """Write the first `size_bytes` of a stripe to the beginning of `buffer`.
-
-        Args:
-            stripe: 0 <= stripe < 2**96.
-            size_bytes: at most STRIPE_BYTES.
-            buffer: at least `size_bytes` + 16 bytes; the 16 behind the stream are overwritten.
-        """
-        self._fill(stripe, size_bytes, buffer)
+    def __init__(self, key: bytes, path: Path | None = None) -> None:
+        """Take the key; None takes the faster path."""
+        self.fill = _gcm(key) if (path or fastest()) == "gcm" else _ctr(key)
 
     def read(self, start: int, size_bytes: int) -> bytes:
         """Read any part of the stream; for tests, vectors and single chunks."""
-        buffer, parts = memoryview(bytearray(BUFFER_BYTES)), []
+        buffer, parts = memoryview(bytearray(min(start % STRIPE_BYTES + size_bytes, STRIPE_BYTES) + TAG_BYTES)), []
         while size_bytes > 0:
             stripe, offset = divmod(start, STRIPE_BYTES)
             end = min(offset + size_bytes, STRIPE_BYTES)
-            self.fill(stripe, end, buffer)
+            self.fill(stripe, buffer[: end + TAG_BYTES])
             parts.append(bytes(buffer[offset:end]))
             start, size_bytes = start + end - offset, size_bytes - (end - offset)
         return b"".join(parts)
@@ -79,7 +72,7 @@ def _seconds(stream: Keystream, buffer: memoryview) -> float:
     best = float("inf")
     for _ in range(4):
         start = time.perf_counter()
-        stream.fill(0, STRIPE_BYTES, buffer)
+        stream.fill(0, buffer)
         best = min(best, time.perf_counter() - start)
     return best
 
@@ -87,9 +80,8 @@ def _seconds(stream: Keystream, buffer: memoryview) -> float:
 def _gcm(key: bytes) -> _Fill:
     sealed = AESGCM(key)
 
-    def fill(stripe: int, size_bytes: int, buffer: memoryview) -> None:
-        nonce = stripe.to_bytes(12, "big")
-        sealed.encrypt_into(nonce, _ZEROS_VIEW[:size_bytes], None, buffer[: size_bytes + 16])
+    def fill(stripe: int, room: memoryview) -> None:
+        sealed.encrypt_into(stripe.to_bytes(12, "big"), _ZEROS_VIEW[: len(room) - TAG_BYTES], None, room)
 
     return fill
 
@@ -97,8 +89,8 @@ def _gcm(key: bytes) -> _Fill:
 def _ctr(key: bytes) -> _Fill:
     algorithm = AES256(key)
 
-    def fill(stripe: int, size_bytes: int, buffer: memoryview) -> None:
+    def fill(stripe: int, room: memoryview) -> None:
         block = stripe.to_bytes(12, "big") + _FIRST_COUNTER
-        Cipher(algorithm, CTR(block)).encryptor().update_into(_ZEROS_VIEW[:size_bytes], buffer[: size_bytes + 16])
+        Cipher(algorithm, CTR(block)).encryptor().update_into(_ZEROS_VIEW[: len(room) - TAG_BYTES], room)
 
     return fill

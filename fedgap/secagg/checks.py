@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedgap.crypto import is_leaf, is_signed, root_of_chunks
+from fedgap.secagg.dealt import column
 from fedgap.secagg.encoding import CANARIES
 from fedgap.secagg.errors import BadServerMessageError
 from fedgap.secagg.manifest import Manifest
@@ -31,19 +32,19 @@ def check_adverts(manifest: Manifest, message: Adverts) -> None:
 
 
 def check_relay(manifest: Manifest, message: Relay) -> None:
-    """Every root is signed under the stated T1, every row belongs to its root, at least u_min are there.
+    """Every slip is signed by its dealer under the stated T1, all of them are a column under the stated root.
 
     Raises:
-        BadServerMessageError: something of this does not hold.
+        BadServerMessageError: something of this does not hold, or fewer than u_min dealt.
     """
     _check_seats(manifest, [entry.seat for entry in message.entries])
     for entry in message.entries:
         public = manifest.members[entry.seat].public
-        if not is_signed(public, entry.signature, "shares", message.t1, entry.seat, entry.root):
-            raise BadServerMessageError(f"The key shares of member {entry.seat} are not signed by it.")
-        leaf, count = message.position + 1, message.count + 1
-        if not is_leaf("shares", entry.root, entry.row, position=leaf, count=count, path=entry.path):
+        if not is_signed(public, entry.signature, "row", message.t1, (entry.seat, message.recipient), entry.slip):
             raise BadServerMessageError(f"A row is not the one that member {entry.seat} signed.")
+    leaf, count = column([entry.slip for entry in message.entries]), message.count + 1
+    if not is_leaf("dealt", message.dealt, leaf, position=message.position + 1, count=count, path=message.path):
+        raise BadServerMessageError("The rows are not among those that the server says were dealt.")
 
 
 def check_survivors(manifest: Manifest, *, t2: bytes, survivors: Sequence[Survivor]) -> None:

@@ -27,7 +27,7 @@ from fedgap.secagg.errors import (
     OutOfOrderError,
     PlanMismatchError,
 )
-from fedgap.secagg.keyring import Edge, Keyring, self_mask
+from fedgap.secagg.keyring import keyring, pair_mask, self_mask
 from fedgap.secagg.masking import Ring, masked
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import (
@@ -76,7 +76,7 @@ def on_invite(me: Me, request: bytes, *, expected: Plan, seed: bytes) -> tuple[A
     encoding = me.manifest.encoding
     if expected.manifest != me.manifest.digest or not encoding.clip_low <= expected.clip <= encoding.clip_high:
         raise PlanMismatchError("The plan belongs to another manifest, or its clip norm is outside the bounds.")
-    keys = Keyring(seed, invite.sid, me.seat)
+    keys = keyring(seed, invite.sid, me.seat)
     public = keys.mask_key.public, keys.letter_key.public
     signature = me.identity.sign("advert", invite.sid, me.seat, *public)
     advert = Advert(seat=me.seat, mask_public=public[0], letter_public=public[1], signature=signature)
@@ -94,7 +94,8 @@ def on_adverts(me: Me, state: Advertised, request: bytes) -> tuple[Shared, bytes
     _require_sid(state.sid, message.sid)
     check_adverts(me.manifest, message)
     peers = tuple(Peer(seat=a.seat, mask_public=a.mask_public, letter_public=a.letter_public) for a in message.adverts)
-    keys = Keyring(state.seed, state.sid, me.seat)
+    keys = keyring(state.seed, state.sid, me.seat)
+    keyring.cache_clear()
     ours = Peer(seat=me.seat, mask_public=keys.mask_key.public, letter_public=keys.letter_key.public)
     if ours not in peers:
         raise EquivocationError("Our own advert is missing or was changed.")
@@ -124,13 +125,13 @@ def on_relay(me: Me, state: Shared, request: bytes) -> tuple[Ready, None] | tupl
     if message.t1 != state.t1:
         raise EquivocationError("Others were shown other one-time keys than we were.")
     check_relay(me.manifest, message)
-    own = [entry.root for entry in message.entries if entry.seat == me.seat]
-    if own != [state.root] or not {entry.seat for entry in message.entries} <= set(seats):
-        raise BadServerMessageError("Our own key shares are missing or changed, or a dealer sent no advert.")
+    dealers = [entry.seat for entry in message.entries]
+    if me.seat not in dealers or not set(dealers) <= set(seats):
+        raise BadServerMessageError("Our own key shares are missing, or a dealer sent no advert.")
     held, edges, accusations = receive(me, state, message.entries)
     if accusations:
         return _complain(me, state.sid, accusations)
-    t2 = second_transcript(state.t1, [(entry.seat, entry.root) for entry in message.entries])
+    t2 = second_transcript(state.t1, dealers, message.dealt)
     return Ready(sid=state.sid, t2=t2, b=state.b, held=tuple(held), edges=tuple(edges)), None
 
 
@@ -158,9 +159,9 @@ def upload(me: Me, state: Ready, vector: Ring) -> tuple[Uploaded, Kept, bytes]:
 
 def hide(state: Ready, vector: Ring, *, seat: int, threads: int) -> Ring:
     """Add, in place, the self mask and one for each peer: added towards higher seats, subtracted towards lower ones."""
-    edges = [(peer.seat, Edge(peer.secret, *sorted((seat, peer.seat)))) for peer in state.edges]
-    plus = [self_mask(state.b, state.sid, seat), *(shared.mask for other, shared in edges if seat < other)]
-    minus = [shared.mask for other, shared in edges if other < seat]
+    plus = [pair_mask(peer.secret, seat, peer.seat) for peer in state.edges if seat < peer.seat]
+    minus = [pair_mask(peer.secret, peer.seat, seat) for peer in state.edges if peer.seat < seat]
+    plus.append(self_mask(state.b, state.sid, seat))
     return masked(vector, plus=plus, minus=minus, threads=threads, out=vector)
 
 

@@ -1,15 +1,16 @@
 """Key shares: what an organisation deals to every member, and how it checks what the others dealt to it.
 
 A row to one holder is `C_ij | hash of the share of b | hash of the share of sigma | sealed letter with both shares`.
-The dealer signs the Merkle root over all its rows, so it can be held to each of them.
+The dealer signs the Merkle root over all its rows, so it can be held to each of them, and each row for its holder. What
+travels on to the holder is a slip: it knows the edge and learns the shares, so of the names only their hash is sent.
 """
 
 from collections.abc import Sequence
 
 from fedgap.crypto import BadLetterError, open_letter, root_of_leaves, seal_letter
-from fedgap.secagg.keyring import Edge, Keyring, edge, letter_key, letters, self_commitment, share_hash
+from fedgap.secagg.keyring import Keyring, edge, letter_key, self_commitment, share_hash
 from fedgap.secagg.me import Me
-from fedgap.secagg.messages import Accusation, RelayEntry, Shares
+from fedgap.secagg.messages import Accusation, RelayEntry, Shares, slip, slip_head
 from fedgap.secagg.shamir import is_element
 from fedgap.secagg.states import Agreement, EdgeSecret, Held, Peer, Shared
 
@@ -24,60 +25,61 @@ def deal(me: Me, keys: Keyring, peers: Sequence[Peer], *, t1: bytes) -> tuple[Sh
         BadKeyError: a peer's key is of small order.
     """
     sid, mask, letter = keys.sid, keys.mask_key, keys.letter_key
-    agreements, rows = [], []
+    agreements, rows, signatures = [], [], []
     for peer, share in zip(peers, keys.shares([peer.seat for peer in peers], t=me.manifest.quorum.t), strict=True):
-        secret, commitment = NO_EDGE, NO_EDGE
+        secret, commitment, agreed = NO_EDGE, NO_EDGE, keys.own_letter
         if peer.seat != me.seat:
             shared = edge(mask, peer.mask_public, t1=t1, seats=(me.seat, peer.seat))
             secret, commitment = shared.secret, shared.commitment
-        agreed = letters(letter, peer.letter_public, t1=t1)
-        key = letter_key(agreed, sender=me.seat, recipient=peer.seat)
-        sealed = seal_letter(key, share, "letter", sid, me.seat, peer.seat)
-        rows.append(commitment + hashes(share, sid=sid, dealer=me.seat, holder=peer.seat) + sealed)
-        agreements.append(Agreement(seat=peer.seat, edge=secret, letters=agreed))
+            agreed = letter_key(letter, peer.letter_public, t1=t1)
+        sealed = seal_letter(agreed, share, "letter", turn=int(me.seat > peer.seat))
+        row = commitment + hashes(share) + sealed
+        rows.append(row)
+        signatures.append(me.identity.sign("row", t1, (me.seat, peer.seat), slip(row)))
+        agreements.append(Agreement(seat=peer.seat, edge=secret, commitment=commitment, letter=agreed))
     commitment = self_commitment(keys.b, sid, me.seat)
-    root = root_of_leaves("shares", (commitment, *rows))
-    signature = me.identity.sign("shares", t1, me.seat, root)
-    after = Shared(sid=sid, t1=t1, root=root, b=keys.b, agreements=tuple(agreements))
-    return after, Shares(seat=me.seat, commitment=commitment, rows=tuple(rows), signature=signature)
+    signature = me.identity.sign("shares", t1, me.seat, root_of_leaves("shares", (commitment, *rows)))
+    after = Shared(sid=sid, t1=t1, b=keys.b, agreements=tuple(agreements))
+    return after, Shares(
+        seat=me.seat,
+        commitment=commitment,
+        rows=tuple(rows),
+        row_signatures=b"".join(signatures),
+        signature=signature,
+    )
 
 
 def receive(
     me: Me, state: Shared, entries: Sequence[RelayEntry]
 ) -> tuple[list[Held], list[EdgeSecret], list[Accusation]]:
-    """Open the letters to us and compare commitments: what we hold, the edges, and whose row does not fit."""
+    """Open the letters to us and compare what was named: what we hold, the edges, and whose row does not fit."""
     agreements = {agreement.seat: agreement for agreement in state.agreements}
     held, edges, accusations = [], [], []
     for entry in entries:
         agreed = agreements[entry.seat]
         if entry.seat != me.seat:
             edges.append(EdgeSecret(seat=entry.seat, secret=agreed.edge))
-            if entry.row[:32] != Edge(agreed.edge, *sorted((me.seat, entry.seat))).commitment:
-                accusations.append(Accusation(seat=entry.seat, reason="commitment"))
-        key = letter_key(agreed.letters, sender=entry.seat, recipient=me.seat)
-        fits = _open(entry, key, sid=state.sid, holder=me.seat)
-        if fits is None:
+        share = _open(entry, agreed.letter, turn=int(entry.seat > me.seat))
+        if share is None:
             accusations.append(Accusation(seat=entry.seat, reason="letter"))
+            continue
+        named = agreed.commitment + hashes(share)
+        if slip_head(named) != entry.slip[:32]:
+            accusations.append(Accusation(seat=entry.seat, reason="commitment"))
         else:
-            held.append(fits)
+            held.append(Held(seat=entry.seat, of_b=share[:32], of_sigma=share[32:]))
     return held, edges, accusations
 
 
-def _open(entry: RelayEntry, key: bytes, *, sid: bytes, holder: int) -> Held | None:
-    """Open one letter; None if it does not open or does not hold what its dealer signed."""
+def _open(entry: RelayEntry, key: bytes, *, turn: int) -> bytes | None:
+    """Open one letter; None if it does not open or does not hold two shares."""
     try:
-        share = open_letter(key, entry.row[96:], "letter", sid, entry.seat, holder)
+        share = open_letter(key, entry.slip[32:], "letter", turn=turn)
     except BadLetterError:
         return None
-    of_b, of_sigma = share[:32], share[32:]
-    if hashes(share, sid=sid, dealer=entry.seat, holder=holder) != entry.row[32:96]:
-        return None
-    if not (is_element(of_b) and is_element(of_sigma)):
-        return None
-    return Held(seat=entry.seat, of_b=of_b, of_sigma=of_sigma)
+    return share if is_element(share[:32]) and is_element(share[32:]) else None
 
 
-def hashes(share: bytes, *, sid: bytes, dealer: int, holder: int) -> bytes:
+def hashes(share: bytes) -> bytes:
     """Name both shares of a letter, 64 bytes: what the dealer signs and the holder checks."""
-    of_b = share_hash(share[:32], kind="b", sid=sid, dealer=dealer, holder=holder)
-    return of_b + share_hash(share[32:], kind="sigma", sid=sid, dealer=dealer, holder=holder)
+    return share_hash(share[:32], kind="b") + share_hash(share[32:], kind="sigma")

@@ -15,12 +15,13 @@ add up to the number of survivors. Nothing about an organisation travels beside 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedgap import counter
+from fedgap.config import SecAgg
 from fedgap.crypto import digest
 from fedgap.ids import OrgId
 from fedgap.secagg.errors import BadManifestError, BadUpdateError, UnusableSumError
@@ -33,8 +34,14 @@ CLIPPED_SHARE = 0.1
 """Share of the survivors whose update C aims to clip."""
 RING_BITS = 32
 MAX_BITS = 30
-_STRIPE = 2**17
-_LANES = 4
+SMALL_MODEL = 100
+"""Parameters; the openings of models up to this size have the stricter bound."""
+
+_WHOLE = slice(None)
+STRIPE = 2**17
+"""Numbers that are worked on at a time."""
+
+LANES = 4
 """Coordinates that take their draw from one 64-bit word, 16 bits each."""
 
 
@@ -90,6 +97,25 @@ class Encoding:
         for fault, is_so in faults.items():
             if is_so:
                 raise BadManifestError(f"The encoding cannot be used: {fault}.")
+
+    @classmethod
+    def of(cls, secagg: SecAgg, *, parameters: int, metrics: tuple[Metric, ...], seed: int) -> Self:
+        """The encoding of a configuration: simulations and deployments have the same.
+
+        Of 30 bits a small model gives its directions more, so that openings are exact to 0.1 %; the rounding of uploads
+        grows with the root of their length, so a larger model needs its bits there (`fedgap bench contribution`).
+        """
+        small = parameters <= SMALL_MODEL
+        return cls(
+            parameters=parameters,
+            upload_bits=12 if small else 14,
+            direction_bits=18 if small else 16,
+            clip_low=secagg.clip_low,
+            clip_start=secagg.clip_start,
+            clip_high=secagg.clip_high,
+            metrics=metrics,
+            seed=seed,
+        )
 
     @property
     def words(self) -> int:
@@ -178,12 +204,14 @@ def encode(
     vector[start : start + CANARIES] = 1
     vector[start + CANARIES] = clipped
     for position, metric in enumerate(encoding.metrics, start + CANARIES + 1):
-        word = _metric_word(metric, contribution.metrics, scale=share * _metric_scale(metric, members))
+        word = metric_word(metric, contribution.metrics, scale=share * metric_scale(metric, members))
         vector[position] = word % 2**RING_BITS
     return vector
 
 
-def decode(encoding: Encoding, total: Ring, *, clip: float, shares: Sequence[float], members: int) -> Mean:
+def decode(
+    encoding: Encoding, total: Ring, *, clip: float, shares: Sequence[float], members: int, part: slice = _WHOLE
+) -> Mean:
     """Turn the sum of the survivors' vectors into their weighted mean.
 
     Args:
@@ -192,6 +220,7 @@ def decode(encoding: Encoding, total: Ring, *, clip: float, shares: Sequence[flo
         clip: C of this round.
         shares: the survivors' weights divided by the largest, in roster order.
         members: n, organisations in the roster.
+        part: of the update, for large models that are looked at stripe by stripe.
 
     Raises:
         UnusableSumError: the canaries do not count the survivors, or their weights add up to nothing.
@@ -206,10 +235,10 @@ def decode(encoding: Encoding, total: Ring, *, clip: float, shares: Sequence[flo
     step = clip / encoding.amplitude
     statistics_step = encoding.statistics_bound / encoding.amplitude
     return Mean(
-        update=np.multiply(whole[: encoding.parameters], step / weight, dtype=np.float64),
+        update=np.multiply(whole[: encoding.parameters][part], step / weight, dtype=np.float64),
         statistics=np.multiply(whole[encoding.parameters : start], statistics_step / weight, dtype=np.float64),
         metrics={
-            metric.name: float(whole[position]) / (_metric_scale(metric, members) * weight)
+            metric.name: float(whole[position]) / (metric_scale(metric, members) * weight)
             for position, metric in enumerate(encoding.metrics, start + CANARIES + 1)
         },
         clipped=int(whole[start + CANARIES]),
@@ -238,20 +267,20 @@ def _quantise(numbers: Floats, target: Ring, *, bound: float, scale: float, key:
         raise BadUpdateError("An update holds a number that is not finite (NaN or infinity).")
     factor = scale / max(norm, bound)
     words = target.view(np.int32)
-    for at in range(0, len(numbers), _STRIPE):
-        stripe = numbers[at : at + _STRIPE]
-        draws = counter.words(key, -(-len(stripe) // _LANES), at // _LANES).astype("<u8", copy=False).view("<u2")
-        scaled = _scaled(stripe, factor)
+    for at in range(0, len(numbers), STRIPE):
+        stripe = numbers[at : at + STRIPE]
+        draws = counter.words(key, -(-len(stripe) // LANES), at // LANES).astype("<u8", copy=False).view("<u2")
+        scaled = scaled_by(stripe, factor)
         dither = draws[: len(stripe)].astype(np.float32)
         dither += np.float32(0.5)
         dither *= np.float32(2.0**-16)
         scaled += dither
         np.floor(scaled, out=scaled)
-        words[at : at + _STRIPE] = scaled
+        words[at : at + STRIPE] = scaled
     return norm > bound
 
 
-def _scaled(stripe: Floats, factor: float) -> Floats:
+def scaled_by(stripe: Floats, factor: float) -> Floats:
     """Multiply in float32; by way of float64 where the factor itself would leave float32's range."""
     if 1e-30 < factor < 1e30:  # noqa: PLR2004 - well inside float32
         return stripe * np.float32(factor)
@@ -261,17 +290,23 @@ def _scaled(stripe: Floats, factor: float) -> Floats:
 def _norm(numbers: Floats) -> float:
     """L2 norm in float64, without BLAS and its threads; not finite if a number is not."""
     squares = 0.0
-    for at in range(0, len(numbers), _STRIPE):
-        stripe = numbers[at : at + _STRIPE].astype(np.float64)
+    for at in range(0, len(numbers), STRIPE):
+        stripe = numbers[at : at + STRIPE].astype(np.float64)
         squares += float(np.einsum("i,i->", stripe, stripe))
     return math.sqrt(squares)
 
 
-def _metric_scale(metric: Metric, members: int) -> float:
+def metric_scale(metric: Metric, members: int) -> float:
+    """Words a unit of a metric, so that n members cannot overflow the ring."""
     return (2**31 - 1 - members) / (members * metric.bound)
 
 
-def _metric_word(metric: Metric, values: Mapping[str, float], *, scale: float) -> int:
+def metric_word(metric: Metric, values: Mapping[str, float], *, scale: float) -> int:
+    """A metric as a whole number, not yet in the ring.
+
+    Raises:
+        BadUpdateError: it is missing or not finite.
+    """
     value = values.get(metric.name, math.nan)
     if not math.isfinite(value):
         raise BadUpdateError(f"The metric '{metric.name}' is missing or not finite.")

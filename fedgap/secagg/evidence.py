@@ -8,12 +8,14 @@ Each is checked by a function that takes the manifest and the proof and nothing 
 open before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
 
-from fedgap.crypto import AgreementKey, BadBytesError, decode, digest, is_signed, is_signed_statement
+from fedgap.crypto import AgreementKey, BadBytesError, decode, digest, is_leaf, is_signed, is_signed_statement
 from fedgap.secagg.checks import check_adverts, check_certificate, check_relay, check_survivors
+from fedgap.secagg.dealt import dealt_root
 from fedgap.secagg.errors import BadMessageError, BadServerMessageError
 from fedgap.secagg.keyring import mask_key, self_commitment, share_hash
 from fedgap.secagg.manifest import Manifest
@@ -31,7 +33,7 @@ from fedgap.secagg.messages import (
     unseal,
 )
 from fedgap.secagg.shamir import recover
-from fedgap.secagg.transcript import Advert, Survivor, agreement, first_transcript, second_transcript
+from fedgap.secagg.transcript import Advert, Survivor, agreement, first_transcript, is_ascending, second_transcript
 from fedgap.secagg.wire import Hash, Key, Seat, Signature, kind_of, unpack
 
 _SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (Invite, Adverts, Relay, Survivors, Certificate)
@@ -39,9 +41,11 @@ _KINDS = {f"fedgap/1/{cls.KIND}": cls for cls in _SERVER_MESSAGES}
 _ONCE = {
     *(
         f"fedgap/1/{label}"
-        for label in ("advert", "shares", "upload", "agree", "unmask", "complaint", "receipt", "sum")
+        for label in ("advert", "shares", "row", "upload", "agree", "unmask", "complaint", "receipt", "sum")
     ),
+    *(f"fedgap/1/{label}" for label in ("commitment", "direction", "endorsement", "answer", "reaction")),
     *(f"fedgap/1/server/{cls.KIND}" for cls in _SERVER_MESSAGES),
+    *(f"fedgap/1/server/{kind}/1" for kind in ("close", "agenda", "reveal", "challenge", "statement")),
 }
 """Statements of which one key makes at most one for a context and a speaker or recipient."""
 _HEAD = 3
@@ -61,26 +65,20 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """A dealer and the root of its rows."""
-
-    seat: Seat
-    root: Hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShareEvidence:
     """A dealer's signed rows and the signed answers of holders; the transcript ties both to one attempt.
 
     Attributes:
         accused: the holder of the one answer in `answers`, or the dealer.
         of_dealing: whether it is accused as the dealer; then `answers` are those of t holders.
-        sid: with `adverts`, `roots` and `survivors`, what T1, T2 and D are made of.
+        sid: with `adverts`, `dealers`, `columns` and `survivors`, what T1, T2 and D are made of.
         adverts: everybody's one-time keys.
-        roots: every dealer's root.
+        dealers: who dealt.
+        columns: the leaves under the root of what was dealt.
         survivors: who stayed.
         dealer: what it dealt.
         answers: what holders unmasked.
+        paths: for each answer, from the dealer's slip for that holder to the holder's column.
     """
 
     KIND: ClassVar[str] = "share-evidence/1"
@@ -89,10 +87,12 @@ class ShareEvidence:
     of_dealing: bool
     sid: Hash
     adverts: tuple[Advert, ...]
-    roots: tuple[Root, ...]
+    dealers: tuple[Seat, ...]
+    columns: tuple[Hash, ...]
     survivors: tuple[Survivor, ...]
     dealer: Shares
     answers: tuple[Unmask, ...]
+    paths: tuple[tuple[Hash, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +112,10 @@ def contradicts(proof: Contradiction) -> bool:
     return all(is_signed_statement(proof.public, signature, said) for said, signature in pairs)
 
 
-def share_fits(share: bytes, *, sid: bytes, dealer: Shares, holder: int, position: int, kind: str) -> bool:
+def share_fits(share: bytes, *, dealer: Shares, position: int, kind: str) -> bool:
     """Tell whether a share is the one that `dealer` signed for the holder at this position of Adverts."""
     start = 32 if kind == "b" else 64
-    expected = share_hash(share, kind=kind, sid=sid, dealer=dealer.seat, holder=holder)
-    return dealer.rows[position][start : start + 32] == expected
+    return dealer.rows[position][start : start + 32] == share_hash(share, kind=kind)
 
 
 def fits_dealer(secret: bytes, *, sid: bytes, advert: Advert, dealer: Shares, kind: str) -> bool:
@@ -130,11 +129,12 @@ def shows_fault(manifest: Manifest, proof: ShareEvidence) -> bool:
     """Tell whether the accused holder answered with a share it was not dealt, or the accused dealer dealt badly."""
     dealer, agreed = proof.dealer, _agreement(manifest, proof)
     seats = [advert.seat for advert in proof.adverts]
-    dealers = [root.seat for root in proof.roots]
     holders = [answer.seat for answer in proof.answers]
     if agreed is None or len(dealer.rows) != len(seats) or not set(holders) <= set(seats):
         return False
-    index = dealers.index(dealer.seat)
+    index = proof.dealers.index(dealer.seat)
+    if not _were_relayed(proof, [seats.index(holder) for holder in holders], index=index):
+        return False
     kind = "b" if dealer.seat in {survivor.seat for survivor in proof.survivors} else "sigma"
     shares: dict[int, bytes] = {}
     for answer in proof.answers:
@@ -146,7 +146,7 @@ def shows_fault(manifest: Manifest, proof: ShareEvidence) -> bool:
     right = {
         holder
         for holder, share in shares.items()
-        if share_fits(share, sid=proof.sid, dealer=dealer, holder=holder, position=seats.index(holder), kind=kind)
+        if share_fits(share, dealer=dealer, position=seats.index(holder), kind=kind)
     }
     if not proof.of_dealing:
         return holders == [proof.accused] and not right
@@ -195,14 +195,31 @@ def _agreement(manifest: Manifest, proof: ShareEvidence) -> bytes | None:
     """D of the attempt, if the dealer signed these rows in it."""
     t1 = first_transcript(manifest, proof.sid, proof.adverts)
     dealer = proof.dealer
-    listed = Root(seat=dealer.seat, root=dealer.root) in proof.roots
-    if not listed or dealer.seat not in {advert.seat for advert in proof.adverts}:
+    seats = [advert.seat for advert in proof.adverts]
+    if not is_ascending(seats, below=len(manifest.members)) or dealer.seat not in {*proof.dealers} & {*seats}:
         return None
     public = manifest.members[dealer.seat].public
     if not is_signed(public, dealer.signature, "shares", t1, dealer.seat, dealer.root):
         return None
-    t2 = second_transcript(t1, [(root.seat, root.root) for root in proof.roots])
+    t2 = second_transcript(t1, proof.dealers, dealt_root(proof.columns))
     return agreement(proof.sid, t2, proof.survivors)
+
+
+def _were_relayed(proof: ShareEvidence, positions: Sequence[int], *, index: int) -> bool:
+    """Tell whether the dealer's rows are those in the columns that the holders at these positions accepted."""
+    if len(proof.columns) != len(proof.adverts) + 1 or len(proof.paths) != len(positions):
+        return False
+    return all(
+        is_leaf(
+            "column",
+            proof.columns[position + 1],
+            proof.dealer.slips[position],
+            position=index,
+            count=len(proof.dealers),
+            path=path,
+        )
+        for position, path in zip(positions, proof.paths, strict=True)
+    )
 
 
 def _check(manifest: Manifest, message: ServerMessage) -> None:
@@ -234,10 +251,10 @@ def _mismatch(manifest: Manifest, one: ServerMessage, other: ServerMessage) -> s
             if len(seats) != other.count or seats[other.position : other.position + 1] != [other.recipient]:
                 return "It relayed key shares meant for another member."
         case Relay(), Survivors() if one.sid == other.sid:
-            roots = [(entry.seat, entry.root) for entry in one.entries]
-            if second_transcript(one.t1, roots) != other.t2:
+            dealers = [entry.seat for entry in one.entries]
+            if second_transcript(one.t1, dealers, one.dealt) != other.t2:
                 return "The uploads it listed belong to other key shares."
-            if not {survivor.seat for survivor in other.survivors} <= {seat for seat, _ in roots}:
+            if not {survivor.seat for survivor in other.survivors} <= set(dealers):
                 return "It listed a survivor that dealt no key shares."
         case Survivors(), Certificate() if one.sid == other.sid:
             if agreement(one.sid, one.t2, one.survivors) != other.agreement:

@@ -9,12 +9,13 @@ it; b opens the self mask only. Two X25519 keys, so that opening sigma never ope
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
-from fedgap.crypto import AgreementKey, digest, expand, extract
+from fedgap.crypto import AgreementKey, Keystream, digest, expand, extract
 from fedgap.secagg.shamir import WIDE_BYTES, element, split
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Keyring:
     """The secrets of one seat in one attempt.
 
@@ -28,25 +29,30 @@ class Keyring:
     sid: bytes
     seat: int
 
-    @property
+    @cached_property
     def sigma(self) -> bytes:
         """The element the mask key is derived from."""
         return element(self._derive("sigma", WIDE_BYTES))
 
-    @property
+    @cached_property
     def b(self) -> bytes:
         """The element the self mask is derived from."""
         return element(self._derive("b", WIDE_BYTES))
 
-    @property
+    @cached_property
     def mask_key(self) -> AgreementKey:
         """The one-time key whose agreements are edge secrets."""
         return mask_key(self.sigma, self.sid, self.seat)
 
-    @property
+    @cached_property
     def letter_key(self) -> AgreementKey:
         """The one-time key letters are sealed with."""
         return AgreementKey(self._derive("letter-key", 32))
+
+    @cached_property
+    def own_letter(self) -> bytes:
+        """The key of the letter a member writes to itself."""
+        return self._derive("own-letter", 32)
 
     def shares(self, seats: Sequence[int], *, t: int) -> list[bytes]:
         """Share both elements, t of the seats open them: 64 bytes for each seat, self mask first."""
@@ -58,9 +64,14 @@ class Keyring:
         return expand(self.seed, label, self.sid, self.seat, size=size)
 
     def _wide(self, label: str, t: int) -> bytes:
-        """Enough uniform bytes for t - 1 coefficients, one derivation each: HKDF alone gives 8160 bytes at most."""
-        key = self._derive(label, 32)
-        return b"".join(expand(key, "coefficient", k, size=WIDE_BYTES) for k in range(t - 1))
+        """Enough uniform bytes for t - 1 coefficients: a key stream, as HKDF gives 8160 bytes at most."""
+        return Keystream(self._derive(label, 32)).read(0, WIDE_BYTES * (t - 1))
+
+
+@lru_cache(maxsize=1)
+def keyring(seed: bytes, sid: bytes, seat: int) -> Keyring:
+    """Derive a member's secrets; exchange 2 finds those of exchange 1 again, and lets go of them with `cache_clear`."""
+    return Keyring(seed, sid, seat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +91,17 @@ class Edge:
     @property
     def mask(self) -> bytes:
         """The key of the mask that cancels between the two."""
-        return expand(self.secret, "mask", self.low, self.high)
+        return pair_mask(self.secret, self.low, self.high)
 
     @property
     def commitment(self) -> bytes:
         """C_ij: names the secret without showing it; both ends must state the same."""
         return expand(self.secret, "commitment", self.low, self.high)
+
+
+def pair_mask(secret: bytes, low: int, high: int) -> bytes:
+    """Derive the key of the mask that cancels between the two ends of an edge."""
+    return expand(secret, "mask", low, high)
 
 
 def mask_key(sigma: bytes, sid: bytes, seat: int) -> AgreementKey:
@@ -110,18 +126,13 @@ def edge(mine: AgreementKey, theirs: bytes, *, t1: bytes, seats: tuple[int, int]
     return Edge(secret, low, high)
 
 
-def letters(mine: AgreementKey, theirs: bytes, *, t1: bytes) -> bytes:
-    """Agree on what the keys of both letters between two members are derived from.
+def letter_key(mine: AgreementKey, theirs: bytes, *, t1: bytes) -> bytes:
+    """Agree on the key of the two letters between two members, one each way.
 
     Raises:
         BadKeyError: `theirs` is of small order.
     """
-    return extract(mine.agree(theirs), salt=t1)
-
-
-def letter_key(agreed: bytes, *, sender: int, recipient: int) -> bytes:
-    """Derive the key of the one letter that `sender` writes to `recipient` in this attempt."""
-    return expand(agreed, "letter-key", sender, recipient)
+    return expand(extract(mine.agree(theirs), salt=t1), "letter-key")
 
 
 def self_mask(b: bytes, sid: bytes, seat: int) -> bytes:
@@ -134,6 +145,6 @@ def self_commitment(b: bytes, sid: bytes, seat: int) -> bytes:
     return digest("self-commitment", sid, seat, b)
 
 
-def share_hash(share: bytes, *, kind: str, sid: bytes, dealer: int, holder: int) -> bytes:
-    """Names a share without showing it; `kind` is "b" or "sigma"."""
-    return digest("share", sid, dealer, holder, kind, share)
+def share_hash(share: bytes, *, kind: str) -> bytes:
+    """Names a share without showing it; `kind` is "b" or "sigma". Its place in a row says whose it is, and for whom."""
+    return digest("share-b" if kind == "b" else "share-sigma", share)

@@ -3,7 +3,7 @@
 Keys come from a seed here, so the manifest is marked `simulation` and no deployed client accepts it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -12,12 +12,14 @@ from fedgap.crypto import Identity, digest, seeded
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.encoding import Contribution, Encoding
 from fedgap.secagg.errors import RefusalError
+from fedgap.secagg.evaluation import Evaluation
 from fedgap.secagg.manifest import Manifest, Member, capped
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import Outcome, Sealed
 from fedgap.secagg.participant import Participant
 from fedgap.secagg.quorum import Quorum
 from fedgap.secagg.server import Server
+from fedgap.secagg.settler import Settler
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import kind_of, unpack
 
@@ -130,18 +132,56 @@ class LocalFederation:
     server: Server
     identities: tuple[Identity, ...] = field(repr=False)
 
-    def cohort(self, contribute: Mapping[OrgId, Callable[[Plan], Contribution]], *, seed: int) -> LocalCohort:
-        """Bring the members to life, each with its local training and its own randomness."""
+    def cohort(
+        self,
+        contribute: Mapping[OrgId, Callable[[Plan], Contribution]],
+        *,
+        seed: int,
+        settler: Settler | None = None,
+        settlers: Sequence[Settler] = (),
+    ) -> LocalCohort:
+        """Bring the members to life, each with its local training and its own randomness.
+
+        Args:
+            contribute: the local training of each.
+            seed: their randomness follows from it.
+            settler: how all of them settle; None opens nothing.
+            settlers: how each settles, by seat, where they differ.
+        """
         members = {}
         for seat, identity in enumerate(self.identities):
             org = self.manifest.members[seat].id
             rand = seeded("member", seed, self.manifest.federation, org)
             me = Me(self.manifest, seat, identity)
-            members[seat] = Participant(me, MemoryVault(), Trainer(contribute[org]), rand=rand, simulation=True)
+            members[seat] = Participant(
+                me,
+                MemoryVault(),
+                Trainer(contribute[org]),
+                rand=rand,
+                simulation=True,
+                settler=settlers[seat] if settlers else settler,
+            )
         return LocalCohort(members)
 
 
-def local_federation(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a simulated federation opens.
+
+    Attributes:
+        evaluation: where its directions come from.
+        periods: P.
+        openings: numbers for each organisation and period.
+        confirm_exchanges: V.
+    """
+
+    evaluation: Evaluation
+    periods: int = 1
+    openings: int = 1
+    confirm_exchanges: int = 5
+
+
+def local_federation(  # noqa: PLR0913 - a manifest has many numbers
     federation: FederationId,
     weights: Mapping[OrgId, int],
     encoding: Encoding,
@@ -150,6 +190,8 @@ def local_federation(
     quorum: Quorum | None = None,
     start: bytes | None = None,
     threads: int = 1,
+    settled: Settled | None = None,
+    policy: bytes | None = None,
 ) -> LocalFederation:
     """Make the manifest and the keys of a simulated federation.
 
@@ -161,11 +203,13 @@ def local_federation(
         quorum: None takes the protocol's default.
         start: digest of the first state.
         threads: for the server's unmasking.
+        settled: what is opened; None if nothing is.
+        policy: digest of the money rule; None if there is none.
     """
     orgs = sorted(weights)
     quorum = Quorum.of(len(orgs)) if quorum is None else quorum
     keys = [Identity(seeded("identity", seed, federation, org)(32)) for org in orgs]
-    server = Identity(seeded("server-identity", seed, federation)(32))
+    server = Identity(server_seed(federation, seed))
     limits = capped([weights[org] for org in orgs])
     manifest = Manifest(
         federation=federation,
@@ -181,12 +225,17 @@ def local_federation(
         model=digest("simulated", "model"),
         start=digest("simulated", "start") if start is None else start,
         training=digest("simulated", "training"),
-        evaluation=digest("simulated", "evaluation"),
-        policy=digest("simulated", "policy"),
-        periods=1,
-        confirm_exchanges=5,
-        openings=1,
+        evaluation=digest("simulated", "evaluation") if settled is None else settled.evaluation.digest,
+        policy=digest("simulated", "policy") if policy is None else policy,
+        periods=1 if settled is None else settled.periods,
+        confirm_exchanges=5 if settled is None else settled.confirm_exchanges,
+        openings=1 if settled is None else settled.openings,
         amended_by="quorum",
         simulation=True,
     )
     return LocalFederation(manifest=manifest, server=Server(manifest, server, threads), identities=tuple(keys))
+
+
+def server_seed(federation: FederationId, seed: int) -> bytes:
+    """The simulated server's signing key, 32 bytes; whoever knows the seed knows it."""
+    return seeded("server-identity", seed, federation)(32)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from fedgap.crypto import BadSignatureError, Identity, digest, is_signed, root_of_leaves
+from fedgap.crypto import SIGNATURE_BYTES, BadSignatureError, Identity, Pieces, digest, is_signed, root_of_leaves
 from fedgap.secagg.errors import BadMessageError
 from fedgap.secagg.transcript import Advert, Plan, Survivor
-from fedgap.secagg.wire import Exactly, Hash, Seat, Signature, pack, unpack
+from fedgap.secagg.wire import Exactly, Hash, Seat, Signature, pack, pieces, unpack
 
 EVERYBODY = -1
 """The recipient of a message that all members get alike."""
@@ -23,6 +23,10 @@ LETTER_BYTES = 80
 ROW_BYTES = 96 + LETTER_BYTES
 Row: TypeAlias = Annotated[bytes, Exactly(ROW_BYTES)]
 """What a dealer says to one holder: C_ij | hash of the self-mask share | hash of the mask-key share | sealed letter."""
+
+SLIP_BYTES = 32 + LETTER_BYTES
+Slip: TypeAlias = Annotated[bytes, Exactly(SLIP_BYTES)]
+"""What of a row travels on to its holder, which computes the rest: hash of the first 96 bytes | sealed letter."""
 
 M = TypeVar("M")
 
@@ -63,13 +67,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invite:
-    """Server to all: the plan of the round, and what the last round gave."""
+    """Server to all: the plan of the round, and what the last round gave.
+
+    Attributes:
+        plan: of the attempt.
+        previous: what the last round gave; None before the first.
+        offers: packed commitments to directions that are not certified yet (see `fedgap.secagg.certificates`).
+        checkpoint: of the ledger, opaque here; empty if there is none to co-sign.
+    """
 
     KIND: ClassVar[str] = "invite/1"
     RECIPIENT: ClassVar[int] = EVERYBODY
 
     plan: Plan
     previous: Outcome | None
+    offers: tuple[bytes, ...] = ()
+    checkpoint: bytes = b""
 
     @property
     def sid(self) -> bytes:
@@ -94,7 +107,12 @@ class Adverts:
 class Shares:
     """Organisation to server: one row for each seat in Adverts, own seat included, and a commitment to its self mask.
 
-    The signature is over T1 and the Merkle root of commitment and rows.
+    Attributes:
+        seat: the dealer.
+        commitment: to its self mask.
+        rows: in order of the seats in Adverts.
+        row_signatures: one of 64 bytes for each row, over T1, both seats and the row's slip.
+        signature: over T1 and the Merkle root of commitment and rows.
     """
 
     KIND: ClassVar[str] = "shares/1"
@@ -102,6 +120,7 @@ class Shares:
     seat: Seat
     commitment: Hash
     rows: tuple[Row, ...]
+    row_signatures: bytes
     signature: Signature
 
     @property
@@ -114,19 +133,36 @@ class Shares:
         """Merkle root over the leaves."""
         return root_of_leaves("shares", self.leaves)
 
+    @cached_property
+    def slips(self) -> tuple[bytes, ...]:
+        """What of each row travels on."""
+        return tuple(slip(row) for row in self.rows)
+
+    def row_signature(self, position: int) -> bytes:
+        """The signature over the row of the seat at this position of Adverts."""
+        return self.row_signatures[SIGNATURE_BYTES * position : SIGNATURE_BYTES * (position + 1)]
+
+
+def slip(row: bytes) -> bytes:
+    """Shorten a row to what its holder needs: the hash of the three names at its beginning, and the letter."""
+    return slip_head(row[:96]) + row[96:]
+
+
+def slip_head(names: bytes) -> bytes:
+    """Hash C_ij and the hashes of both shares, which a holder can compute from what the letter holds; 32 bytes."""
+    return digest("row-head", names)
+
 
 # --- exchange 3: upload ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayEntry:
-    """One dealer's signed root, and the row of it that is for the recipient."""
+    """What one dealer says to the recipient, signed by the dealer over T1, both seats and the slip."""
 
     seat: Seat
-    root: Hash
     signature: Signature
-    row: Row
-    path: tuple[Hash, ...]
+    slip: Slip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +172,11 @@ class Relay:
     Attributes:
         sid: the attempt.
         recipient: its seat.
-        position: of the recipient in Adverts; its leaf is the one behind it.
+        position: of the recipient in Adverts; its column is the leaf behind it.
         count: how many are in Adverts.
         t1: the transcript the dealers signed.
+        dealt: the root over all columns (see `fedgap.secagg.dealt`).
+        path: the neighbours from the recipient's column to that root.
         entries: in order of seats; the recipient's own is among them.
     """
 
@@ -149,6 +187,8 @@ class Relay:
     position: Seat
     count: Seat
     t1: Hash
+    dealt: Hash
+    path: tuple[Hash, ...]
     entries: tuple[RelayEntry, ...]
 
 
@@ -165,7 +205,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accusation:
-    """Whose row does not fit, and why: `commitment` (C_ij is not C_ji) or `letter`."""
+    """Whose row does not fit, and why.
+
+    `letter`: it does not open, or holds no shares. `commitment`: the names signed beside the letter are not those of
+    what it holds and of the edge (C_ij is not C_ji, or a hash is not that of its share).
+    """
 
     seat: Seat
     reason: str
@@ -259,7 +303,7 @@ ServerMessage: TypeAlias = Invite | Adverts | Relay | Survivors | Certificate
 
 def seal(server: Identity, message: ServerMessage, *, receipt: bytes | None = None) -> bytes:
     """Pack and sign a message of the server."""
-    body = pack(message)
+    body: Any = pieces(message)  # an invitation holds a whole sum: it is copied once, into the result
     signature = server.sign(*_server_statement(message, body))
     return pack(Sealed(body=body, signature=signature, receipt=receipt))
 
@@ -301,5 +345,5 @@ def server_context(message: ServerMessage) -> tuple[str, bytes, int]:
     return label, message.sid, message.recipient if isinstance(message, Relay) else EVERYBODY
 
 
-def _server_statement(message: ServerMessage, body: bytes) -> tuple[str, bytes, int, bytes]:
+def _server_statement(message: ServerMessage, body: bytes | Pieces) -> tuple[str, bytes, int, bytes]:
     return *server_context(message), digest("body", body)

@@ -11,6 +11,8 @@ from typing import ClassVar, Protocol
 
 from fedgap.crypto import BadSignatureError, Rand, digest
 from fedgap.secagg import client
+from fedgap.secagg.account import Account, HeldRound, sum_name
+from fedgap.secagg.certificates import Certified
 from fedgap.secagg.checks import check_outcome
 from fedgap.secagg.encoding import Contribution, encode
 from fedgap.secagg.errors import (
@@ -23,6 +25,7 @@ from fedgap.secagg.errors import (
     OutOfOrderError,
     RefusalError,
 )
+from fedgap.secagg.evaluation import periods_of
 from fedgap.secagg.evidence import ServerEvidence, read_sealed, server_fault
 from fedgap.secagg.masking import Ring
 from fedgap.secagg.me import Me
@@ -40,6 +43,9 @@ from fedgap.secagg.messages import (
     Unmask,
     Upload,
 )
+from fedgap.secagg.recall import is_short, lengthen, shorten
+from fedgap.secagg.settlement import is_settlement
+from fedgap.secagg.settler import Settler
 from fedgap.secagg.states import Advertised, Agreed, Answered, Complained, LeftOut, Shared, State, Uploaded
 from fedgap.secagg.transcript import Advert, Plan
 from fedgap.secagg.wire import Count, Hash, kind_of, pack, unpack
@@ -47,7 +53,7 @@ from fedgap.secagg.wire import Count, Hash, kind_of, pack, unpack
 _STATES: dict[str, type[State]] = {
     f"fedgap/1/{cls.KIND}": cls for cls in (Advertised, Shared, Complained, Uploaded, LeftOut, Agreed, Answered)
 }
-_REPLIES = {f"fedgap/1/{cls.KIND}" for cls in (Advert, Shares, Upload, Complaint, Agree, Unmask)}
+_REPLIES = {f"fedgap/1/{cls.KIND}" for cls in (Advert, Certified, Shares, Upload, Complaint, Agree, Unmask)}
 
 
 class Vault(Protocol):
@@ -121,6 +127,7 @@ class Record:
     state: bytes = field(default=b"", repr=False)
     answers: tuple[Answer, ...] = ()
     opened: tuple[OpenedState, ...] = ()
+    account: Account = field(default_factory=Account)
 
 
 class Participant:
@@ -132,13 +139,26 @@ class Participant:
         application: our training.
         rand: secret randomness; the operating system's in a deployment.
         simulation: whether this is a simulation. A manifest of the other kind is refused.
+        settler: our part in settlements; None signs no direction and opens nothing.
     """
 
-    def __init__(self, me: Me, vault: Vault, application: Application, *, rand: Rand, simulation: bool) -> None:
+    def __init__(
+        self,
+        me: Me,
+        vault: Vault,
+        application: Application,
+        *,
+        rand: Rand,
+        simulation: bool,
+        settler: Settler | None = None,
+    ) -> None:
         if me.manifest.simulation is not simulation:
             kind = "simulation" if me.manifest.simulation else "deployment"
             raise BadManifestError(f"This is the manifest of a {kind}; its keys must not be used here.")
         self._me, self._vault, self._application, self._rand = me, vault, application, rand
+        self._settler = settler
+        if settler is not None:
+            periods_of(me.manifest, settler.evaluation)
         self._record = self._load()
 
     def handle(self, request: bytes) -> bytes | None:
@@ -148,6 +168,9 @@ class Participant:
             RefusalError: the request is doubtful; evidence is attached and kept if the server is provably at fault.
             BadUpdateError: our own training gave something that cannot be sent.
         """
+        if is_settlement(request):
+            return self._settle(request)
+        request = self._whole(request)
         try:
             message = read_sealed(self._me.manifest, request)
         except (BadMessageError, BadSignatureError) as error:
@@ -159,11 +182,40 @@ class Participant:
         try:
             reply = self._advance(message, request)
         except RefusalError as error:
-            error.evidence = self._evidence(request)
+            error.evidence = self._kept(error.evidence) or self._evidence(request)
             raise
         if reply is not None and kind_of(reply) not in _REPLIES:
             raise RefusalError("An answer that is no message of the protocol was held back.")  # the egress guard
         return reply
+
+    def _whole(self, request: bytes) -> bytes:
+        """Put a short invitation together again from what we have seen of the last round; give back anything else."""
+        if not is_short(request):
+            return request
+        record = self._record
+        kept = {answer.exchange for answer in record.answers}
+        if Invite.KIND in kept and shorten(whole := self._request(record, Invite.KIND)) == request:
+            return whole
+        if not kept >= {Survivors.KIND, Certificate.KIND}:
+            raise OutOfOrderError("The invitation leaves out what this organisation has not seen; it is needed whole.")
+        listed, certified = self._request(record, Survivors.KIND), self._request(record, Certificate.KIND)
+        return lengthen(request, last=_planned(record), listed=listed, certified=certified)
+
+    def _request(self, record: Record, exchange: str) -> bytes:
+        return self._vault.get(_blob(_planned(record), exchange, "request"))
+
+    def _settle(self, request: bytes) -> bytes:
+        """Answer a settlement message; what was learnt from it is durable before the reply leaves."""
+        if self._settler is None:
+            raise RefusalError("This organisation takes no part in settlements.")
+        record = self._record
+        reached = 0 if record.plan is None else record.plan.round
+        step = self._settler.handle(self._me, record.account, self._vault, request, reached=reached)
+        self._vault.erase(step.erase)
+        if step.account != record.account:
+            self._record = replace(record, account=step.account)
+            self._vault.commit(pack(self._record))
+        return step.reply
 
     def forget(self, rounds: Iterable[tuple[int, int]]) -> None:
         """Erase what was kept of settled rounds, given as (round, attempt)."""
@@ -179,7 +231,10 @@ class Participant:
             manifest.digest == record.manifest
         ):
             raise BadManifestError(f"Version {record.version} of the manifest was in force; this one is not later.")
-        return replace(record, manifest=manifest.digest, version=manifest.version)
+        if manifest.version == record.version:
+            return record
+        account = replace(record.account, closed=False)
+        return replace(record, manifest=manifest.digest, version=manifest.version, account=account)
 
     def _is_current(self, message: ServerMessage) -> bool:
         plan = self._record.plan
@@ -219,11 +274,13 @@ class Participant:
                 after, reply = client.on_certificate(me, state, request)
             case _:
                 raise OutOfOrderError(f"The request '{message.KIND}' came in the state '{type(state).__name__}'.")
-        self._commit(message.KIND, request, after, reply)
+        self._commit(message.KIND, request, after, reply, before=self._holding(after))
         return reply
 
     def _on_invite(self, invite: Invite, request: bytes) -> bytes:
         record, previous = self._record, invite.previous
+        if record.account.closed:
+            raise OutOfOrderError("The run is closed; nothing is trained on what was revealed.")
         if record.plan is not None and invite.plan.number <= record.plan.number:
             raise OutOfOrderError("The round is not later than one this organisation already took part in.")
         if invite.plan.state in {opened.state for opened in record.opened}:
@@ -235,8 +292,15 @@ class Participant:
                 raise JournalBehindError("The last sum holds an upload of ours that this journal does not know.")
         expected = self._application.plan(invite.plan, previous)
         after, reply = client.on_invite(self._me, request, expected=expected, seed=self._rand(32))
+        account = record.account
+        if self._settler is not None:
+            if invite.offers or invite.checkpoint:
+                account, reply = self._settler.join(self._me, account, invite, reply)
+            if previous is not None:
+                self._vault.put(sum_name(previous.plan.round), previous.total)
         leftovers = self._leftovers(invite.plan)
-        self._commit(Invite.KIND, request, after, reply, before=replace(record, plan=invite.plan, answers=()))
+        before = replace(record, plan=invite.plan, answers=(), account=account)
+        self._commit(Invite.KIND, request, after, reply, before=before)
         self._vault.erase(leftovers)
         return reply
 
@@ -260,6 +324,21 @@ class Participant:
         self._vault.put(_name(plan.number, "kept"), pack(kept))
         return after, reply
 
+    def _holding(self, after: State) -> Record:
+        """The record, with the upload that was just made."""
+        record = self._record
+        if self._settler is None or not isinstance(after, Uploaded):
+            return record
+        round_, attempt = _planned(record).number
+        held = HeldRound(round=round_, attempt=attempt, root=after.root)
+        return replace(record, account=record.account.holding(held))
+
+    def _kept(self, evidence: bytes | None) -> bytes | None:
+        """Keep evidence that a step found itself."""
+        if evidence is not None:
+            self._vault.put(f"evidence-{digest('evidence', evidence).hex()[:16]}", evidence)
+        return evidence
+
     def _commit(
         self, exchange: str, request: bytes, after: State, reply: bytes | None, *, before: Record | None = None
     ) -> None:
@@ -279,13 +358,11 @@ class Participant:
     def _evidence(self, request: bytes) -> bytes | None:
         """Gather what the server signed in this attempt; keep and return it if it shows a fault."""
         plan, answers = self._record.plan, self._record.answers
-        messages = [] if plan is None else [self._vault.get(_blob(plan, a.exchange, "request")) for a in answers]
+        messages = [] if plan is None else [self._request(self._record, a.exchange) for a in answers]
         proof = ServerEvidence(messages=(*messages, request))
         if server_fault(self._me.manifest, proof) is None:
             return None
-        packed = pack(proof)
-        self._vault.put(f"evidence-{digest('evidence', packed).hex()[:16]}", packed)
-        return packed
+        return self._kept(pack(proof))
 
     def _leftovers(self, coming: Plan) -> list[str]:
         """Name what the attempt before leaves behind; of an attempt at the same round, its update and secrets too."""

@@ -1,8 +1,10 @@
 """The same sum without masks, for simulations with `--protocol sum`: bit for bit what the full protocol opens."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedgap.ids import OrgId
 from fedgap.secagg.encoding import Contribution, Mean, decode, encode
@@ -42,13 +44,28 @@ def plain_sum(
     return total, tuple(sorted(seats))
 
 
-def mean_of(manifest: Manifest, total: Ring, *, seats: Iterable[int], clip: float) -> Mean:
-    """Turn a sum, masked or plain, into the weighted mean of the members at these seats."""
+def mean_of(manifest: Manifest, total: Ring, *, seats: Iterable[int], clip: float, part: slice = slice(None)) -> Mean:
+    """Turn a sum, masked or plain, into the weighted mean of the members at these seats; or a part of its update."""
     shares = [manifest.share(seat) for seat in sorted(seats)]
-    return decode(manifest.encoding, total, clip=clip, shares=shares, members=len(manifest.members))
+    return decode(manifest.encoding, total, clip=clip, shares=shares, members=len(manifest.members), part=part)
 
 
 def plain_mean(manifest: Manifest, contributions: Mapping[OrgId, Contribution], *, clip: float, round_: int) -> Mean:
     """Encode, add and decode in one call."""
     total, seats = plain_sum(manifest, contributions.items(), clip=clip, round_=round_)
     return mean_of(manifest, total, seats=seats, clip=clip)
+
+
+def plain_parts(
+    manifest: Manifest, contributions: Mapping[OrgId, Contribution], *, clip: float, round_: int
+) -> Iterator[tuple[OrgId, NDArray[np.float64]]]:
+    """Give each member's part of the mean update, from the very integers that are summed; one vector at a time.
+
+    The parts add up to `plain_mean(...).update` but for float64's rounding. For simulations: nobody else can see one.
+    """
+    encoding = manifest.encoding
+    weight = math.fsum(manifest.share(manifest.seat_of(org)) for org in contributions)
+    for org, contribution in contributions.items():
+        vector, _ = plain_sum(manifest, [(org, contribution)], clip=clip, round_=round_)
+        whole = vector.view(np.int32)[: encoding.parameters]
+        yield org, np.multiply(whole, clip / encoding.amplitude / weight, dtype=np.float64)

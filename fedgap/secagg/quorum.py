@@ -14,7 +14,9 @@ from typing import Self
 from fedgap.secagg.errors import BadManifestError
 
 MIN_MEMBERS = 3
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 2**14
+"""So many encoded norms of 2**14 stay below 2**28 in a ring of 2**32. Beyond about a hundred members only sums without
+masks are practical (`--protocol sum`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fedgap.crypto import AgreementKey, Identity, digest, leaf_paths, root_of_chunks
+from fedgap.crypto import SIGNATURE_BYTES, AgreementKey, Identity, digest, is_signed, root_of_chunks
+from fedgap.secagg.dealt import columns, dealt_root, relays
 from fedgap.secagg.errors import BadManifestError, BadMessageError, ComplaintError
 from fedgap.secagg.inbox import Inbox
 from fedgap.secagg.manifest import Manifest
+from fedgap.secagg.masking import Ring
 from fedgap.secagg.messages import (
     EVERYBODY,
     Adverts,
@@ -27,8 +29,6 @@ from fedgap.secagg.messages import (
     Complaint,
     Invite,
     Outcome,
-    Relay,
-    RelayEntry,
     Shares,
     Survivors,
     Unmask,
@@ -36,6 +36,7 @@ from fedgap.secagg.messages import (
     Voice,
     seal,
 )
+from fedgap.secagg.recall import shorten
 from fedgap.secagg.stages import Agreeing, Inviting, Opened, Sharing, Uploading
 from fedgap.secagg.transcript import Advert, Plan, Survivor, agreement, first_transcript, second_transcript
 from fedgap.secagg.unmasking import Unmasking, open_secrets, open_sum
@@ -65,10 +66,25 @@ class Server:
             raise BadManifestError("The signing key is not the server's of this manifest.")
 
 
-def invite(server: Server, plan: Plan, *, previous: Outcome | None, cohort: Iterable[int]) -> tuple[Inviting, Requests]:
-    """Exchange 1: send the plan, and what the last round gave."""
-    request = seal(server.identity, Invite(plan=plan, previous=previous))
-    return Inviting(plan=plan), dict.fromkeys(cohort, request)
+def invite(
+    server: Server,
+    plan: Plan,
+    *,
+    previous: Outcome | None,
+    cohort: Iterable[int],
+    offers: tuple[bytes, ...] = (),
+    checkpoint: bytes = b"",
+    knowing: Iterable[int] = (),
+) -> tuple[Inviting, Requests]:
+    """Exchange 1: send the plan, what the last round gave, and what members are asked to sign for settlement.
+
+    `knowing` are the seats that answered exchange 5 of the last round: of it they are sent the sum only.
+    """
+    message = Invite(plan=plan, previous=previous, offers=offers, checkpoint=checkpoint)
+    request = seal(server.identity, message)
+    seats = set(knowing)
+    short = shorten(request) if seats else request
+    return Inviting(plan=plan), {seat: short if seat in seats else request for seat in cohort}
 
 
 def on_adverts(server: Server, state: Inviting, replies: Replies) -> tuple[Sharing, Requests]:
@@ -102,38 +118,31 @@ def on_shares(server: Server, state: Sharing, replies: Replies) -> tuple[Uploadi
     count = len(state.adverts)
     dealt = {}
     for seat, shares in inbox.read(Shares, replies):
-        if len(shares.rows) != count:
+        if len(shares.rows) != count or len(shares.row_signatures) != SIGNATURE_BYTES * count:
             inbox.note(seat, "it dealt to another number of members")
         elif inbox.accepts(seat, shares.signature, "shares", state.t1, seat, shares.root):
-            dealt[seat] = shares
+            if not _rows_are_signed(server.manifest, state, shares):
+                inbox.note(seat, "a signature over one of its rows is not valid")
+            else:
+                dealt[seat] = shares
     inbox.require(len(dealt))
     ordered = tuple(dealt[seat] for seat in sorted(dealt))
-    paths = [leaf_paths(shares.leaves) for shares in ordered]
-    requests = {}
-    for position, advert in enumerate(state.adverts):
-        if advert.seat in dealt:
-            entries = tuple(
-                RelayEntry(
-                    seat=shares.seat,
-                    root=shares.root,
-                    signature=shares.signature,
-                    row=shares.rows[position],
-                    path=path[position + 1],
-                )
-                for shares, path in zip(ordered, paths, strict=True)
-            )
-            relay = Relay(
-                sid=state.plan.sid,
-                recipient=advert.seat,
-                position=position,
-                count=count,
-                t1=state.t1,
-                entries=entries,
-            )
-            requests[advert.seat] = seal(server.identity, relay)
-    t2 = second_transcript(state.t1, [(shares.seat, shares.root) for shares in ordered])
+    seats = [advert.seat for advert in state.adverts]
+    told = relays(state.plan.sid, t1=state.t1, seats=seats, dealt=ordered)
+    requests = {seat: seal(server.identity, told[seat]) for seat in seats if seat in dealt}
+    root = dealt_root(columns(ordered, count=count))
+    t2 = second_transcript(state.t1, [shares.seat for shares in ordered], root)
     after = Uploading(plan=state.plan, adverts=state.adverts, t1=state.t1, t2=t2, shares=ordered, faults=inbox.noted())
     return after, requests
+
+
+def _rows_are_signed(manifest: Manifest, state: Sharing, shares: Shares) -> bool:
+    """Tell whether a dealer signed each of its rows for its holder; a holder would blame us for one it did not."""
+    public = manifest.members[shares.seat].public
+    return all(
+        is_signed(public, shares.row_signature(at), "row", state.t1, (shares.seat, advert.seat), shares.slips[at])
+        for at, advert in enumerate(state.adverts)
+    )
 
 
 def on_uploads(server: Server, state: Uploading, replies: Replies) -> tuple[Agreeing, Requests]:
@@ -152,15 +161,9 @@ def on_uploads(server: Server, state: Uploading, replies: Replies) -> tuple[Agre
         if _is_complaint(reply):
             for named in inbox.complaint(seat, reply, state.plan.sid):
                 accused[named] = (*accused.get(named, ()), seat)
-            continue
-        for _, sent in inbox.read(Upload, [(seat, reply)]):
-            if len(sent.body) != 4 * len(total):
-                inbox.note(seat, "its vector has another length")
-                continue
-            root = root_of_chunks("upload", sent.body)
-            if inbox.accepts(seat, sent.signature, "upload", state.t2, seat, len(total), root):
-                np.add(total, np.frombuffer(sent.body, dtype="<u4"), out=total)
-                stayed[seat] = Survivor(seat=seat, root=root, signature=sent.signature)
+        elif (survivor := _add(inbox, state, seat, reply, total)) is not None:
+            stayed[seat] = survivor
+        del reply  # large, and the next one is read before the name is given away
     if accused:
         raise ComplaintError(accused)
     inbox.require(len(stayed))
@@ -189,6 +192,19 @@ def on_uploads(server: Server, state: Uploading, replies: Replies) -> tuple[Agre
     return after, requests
 
 
+def _add(inbox: Inbox, state: Uploading, seat: int, reply: bytes, total: Ring) -> Survivor | None:
+    """Add a member's masked vector to the total, if it is one; tell who it is from."""
+    for _, sent in inbox.read(Upload, [(seat, reply)]):
+        if len(sent.body) != 4 * len(total):
+            inbox.note(seat, "its vector has another length")
+            continue
+        root = root_of_chunks("upload", sent.body)
+        if inbox.accepts(seat, sent.signature, "upload", state.t2, seat, len(total), root):
+            np.add(total, np.frombuffer(sent.body, dtype="<u4"), out=total)
+            return Survivor(seat=seat, root=root, signature=sent.signature)
+    return None
+
+
 def on_agreements(server: Server, state: Agreeing, replies: Replies) -> tuple[Unmasking, Requests]:
     """Exchange 5: show that tau members signed the same list.
 
@@ -211,7 +227,7 @@ def on_agreements(server: Server, state: Agreeing, replies: Replies) -> tuple[Un
         survivors=state.survivors,
         agreed=state.agreed,
         total=state.total.astype("<u4", copy=False).tobytes(),
-        voices=tuple(voices[seat] for seat in sorted(voices)),
+        voices=tuple(voices[seat] for seat in sorted(voices)[: server.manifest.tau]),
         faults=inbox.noted(),
     )
     return after, unmask_requests(server, after)
@@ -249,8 +265,7 @@ def on_unmasks(server: Server, state: Unmasking, replies: Replies) -> Opened | U
     state = replace(state, faults=tuple(dict.fromkeys((*state.faults, *faults))))
     if secrets is None:
         return state
-    total = open_sum(server.manifest, state, secrets, threads=server.threads)
-    body = total.astype("<u4", copy=False).tobytes()
+    body = open_sum(server.manifest, state, secrets, threads=server.threads).astype("<u4", copy=False).tobytes()
     outcome = Outcome(
         plan=state.plan,
         t2=state.t2,
@@ -259,7 +274,9 @@ def on_unmasks(server: Server, state: Unmasking, replies: Replies) -> Opened | U
         total=body,
         signature=server.identity.sign("sum", state.agreed, EVERYBODY, root_of_chunks("sum", body)),
     )
-    return Opened(outcome=outcome, total=total, faults=state.faults)
+    answered = tuple(answer.seat for answer in kept)
+    total = np.frombuffer(body, dtype="<u4")
+    return Opened(outcome=outcome, total=total, faults=state.faults, secrets=secrets, answered=answered)
 
 
 def _is_complaint(reply: bytes) -> bool:

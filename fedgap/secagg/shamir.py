@@ -44,7 +44,7 @@ def split(secret: bytes, *, seats: Sequence[int], t: int, wide: bytes) -> list[b
     for seat in seats:
         x, value = seat + 1, 0
         for coefficient in polynomial:
-            value = (value + coefficient) * x % PRIME
+            value = (value + coefficient) * x  # x is small: reducing once at the end costs less than at each step
         shares.append(_write((value + constant) % PRIME))
     return shares
 

@@ -1,5 +1,6 @@
 """Where the server stands between two exchanges of a round. `Unmasking`, which is kept on disk, is in `unmasking`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -57,11 +58,21 @@ class Agreeing:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Opened:
-    """The sum is known: send `outcome` with the next invitation."""
+    """The sum is known: send `outcome` with the next invitation.
+
+    Attributes:
+        outcome: what members and the next round need of it.
+        total: the sum X.
+        faults: who did not keep to the protocol.
+        secrets: those that unmasking opened, by seat.
+        answered: seats that saw the whole outcome but for the sum.
+    """
 
     outcome: Outcome
     total: Ring = field(repr=False)
     faults: tuple[Fault, ...]
+    secrets: Mapping[int, bytes] = field(repr=False)
+    answered: tuple[int, ...]
 
 
 State: TypeAlias = Inviting | Sharing | Uploading | Agreeing | Unmasking | Opened

@@ -36,12 +36,14 @@ class Agreement:
     Attributes:
         seat: the other end.
         edge: the secret s_ij of the edge; zeros for ourselves, where there is none.
-        letters: the key from which the keys of both letters between us are derived.
+        commitment: C_ij; zeros for ourselves.
+        letter: the key of the letter to us.
     """
 
     seat: Seat
     edge: Hash = field(repr=False)
-    letters: Hash = field(repr=False)
+    commitment: Hash
+    letter: Hash = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,6 @@ class Shared:
 
     sid: Hash
     t1: Hash
-    root: Hash
     b: Hash = field(repr=False)
     agreements: tuple[Agreement, ...]
 

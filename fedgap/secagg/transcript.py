@@ -2,7 +2,7 @@
 
 sid   which round: manifest, round, attempt, state of the model, configuration
 T1    sid and everybody's one-time keys           -> bound into every edge secret and letter
-T2    T1 and everybody's roots over key shares    -> signed with every upload
+T2    T1 and the root over all key shares dealt   -> signed with every upload
 D     T2 and who stayed, with upload roots        -> signed by tau members before anybody unmasks
 """
 
@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgap.crypto import digest
+from fedgap.crypto import Pieces, digest
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.wire import Count, Hash, Positive, Seat, Signature
 
@@ -74,11 +74,17 @@ class Survivor:
     signature: Signature
 
 
-def state_digest(model: NDArray[np.float32], optimiser: NDArray[np.float64], *, clip: float, applied: int) -> bytes:
-    """Name a state of the model: float32 parameters, float64 optimiser state, C, number of sums applied so far."""
-    return digest(
-        "state", model.astype("<f4", copy=False).tobytes(), optimiser.astype("<f8", copy=False).tobytes(), clip, applied
-    )
+def state_digest(model: NDArray[np.float32], *optimiser: NDArray[np.float64], clip: float, applied: int) -> bytes:
+    """Name a state of the model: float32 parameters, float64 optimiser state, C, number of sums applied so far.
+
+    The arrays of the optimiser count as one, in this order; nothing is copied.
+    """
+    memory = Pieces(tuple(_view(array, "<f8") for array in optimiser))
+    return digest("state", Pieces((_view(model, "<f4"),)), memory, clip, applied)
+
+
+def _view(array: NDArray[np.generic], dtype: str) -> memoryview:
+    return np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8).data
 
 
 def first_transcript(manifest: Manifest, sid: bytes, adverts: Sequence[Advert]) -> bytes:
@@ -87,9 +93,9 @@ def first_transcript(manifest: Manifest, sid: bytes, adverts: Sequence[Advert]) 
     return digest("T1", sid, manifest.encoding.digest, keys)
 
 
-def second_transcript(t1: bytes, roots: Sequence[tuple[int, bytes]]) -> bytes:
-    """T2: T1 and the root of every member's rows of key shares, in order of seats."""
-    return digest("T2", t1, roots)
+def second_transcript(t1: bytes, dealers: Sequence[int], dealt: bytes) -> bytes:
+    """T2: T1, who dealt key shares, in order of seats, and the root over all that was dealt."""
+    return digest("T2", t1, dealers, dealt)
 
 
 def agreement(sid: bytes, t2: bytes, survivors: Sequence[Survivor]) -> bytes:

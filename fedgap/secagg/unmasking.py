@@ -12,9 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedgap.crypto import leaf_paths
+from fedgap.secagg.dealt import columns
 from fedgap.secagg.encoding import CANARIES
 from fedgap.secagg.errors import UnusableSumError
-from fedgap.secagg.evidence import Root, ShareEvidence, fits_dealer, share_fits
+from fedgap.secagg.evidence import ShareEvidence, fits_dealer, share_fits
 from fedgap.secagg.inbox import Fault
 from fedgap.secagg.keyring import edge, mask_key, self_mask
 from fedgap.secagg.manifest import Manifest
@@ -33,7 +35,7 @@ class Unmasking:
         plan: the round.
         adverts: the transcript, with `t1`, `t2`, `shares`, `survivors` and `agreed`.
         total: the sum of the masked vectors, uint32 little-endian.
-        voices: tau or more signatures over D.
+        voices: tau signatures over D.
         answers: who has unmasked so far.
         faults: answers that were not used.
     """
@@ -128,7 +130,7 @@ def _open(manifest: Manifest, state: Unmasking, dealt: _Dealt) -> tuple[bytes | 
     right = {
         holder: share
         for holder, share in dealt.shares.items()
-        if share_fits(share, sid=sid, dealer=dealt.dealer, holder=holder, position=positions[holder], kind=dealt.kind)
+        if share_fits(share, dealer=dealt.dealer, position=positions[holder], kind=dealt.kind)
     }
     faults = [
         Fault(
@@ -155,13 +157,20 @@ def _proof(
     state: Unmasking, dealer: Shares, *, accused: int, of_dealing: bool, holders: Sequence[int]
 ) -> ShareEvidence:
     """Gather what shows others that a holder changed a share, or that a dealer dealt shares that do not fit."""
+    answers = tuple(answer for answer in state.answers if answer.seat in holders)
+    positions = {advert.seat: position for position, advert in enumerate(state.adverts)}
+    index = state.shares.index(dealer)
     return ShareEvidence(
         accused=accused,
         of_dealing=of_dealing,
         sid=state.plan.sid,
         adverts=state.adverts,
-        roots=tuple(Root(seat=shares.seat, root=shares.root) for shares in state.shares),
+        dealers=tuple(shares.seat for shares in state.shares),
+        columns=columns(state.shares, count=len(state.adverts)),
         survivors=state.survivors,
         dealer=dealer,
-        answers=tuple(answer for answer in state.answers if answer.seat in holders),
+        answers=answers,
+        paths=tuple(
+            leaf_paths([shares.slips[positions[answer.seat]] for shares in state.shares])[index] for answer in answers
+        ),
     )

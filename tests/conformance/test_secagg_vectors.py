@@ -55,15 +55,25 @@ def test_there_are_honest_cases_and_cheats() -> None:
 # --- a second implementation, from docs/protocol.md, with nothing of fedgap's ---
 
 
+def _head(major: int, count: int) -> bytes:
+    """The beginning of a value: its sort and its count, as short as it can be."""
+    for info, form in ((24, ">B"), (25, ">H"), (26, ">I"), (27, ">Q")):
+        if count < 24:
+            return bytes([32 * major + count])
+        if count < 256 ** struct.calcsize(form):
+            return bytes([32 * major + info]) + struct.pack(form, count)
+    raise AssertionError(count)
+
+
 def _value(value: bytes | str | int | tuple[Any, ...]) -> bytes:
     """Canonical bytes."""
     if isinstance(value, bytes):
-        return b"b" + struct.pack(">I", len(value)) + value
+        return _head(2, len(value)) + value
     if isinstance(value, str):
-        return b"s" + struct.pack(">I", len(value.encode())) + value.encode()
+        return _head(3, len(value.encode())) + value.encode()
     if isinstance(value, int):
-        return b"i" + struct.pack(">q", value)
-    return b"l" + struct.pack(">I", len(value)) + b"".join(map(_value, value))
+        return _head(0, value) if value >= 0 else _head(1, -1 - value)
+    return _head(4, len(value)) + b"".join(map(_value, value))
 
 
 def _expand(key: bytes, label: str, *context: Any) -> bytes:  # noqa: ANN401 - any values

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgap.crypto import BadBytesError, Value, decode, digest, encode, statement
+from fedgap.crypto import BadBytesError, Pieces, Value, decode, digest, encode, statement
+from fedgap.crypto.canonical import first_text, start_of_second
 
 scalars = (
     st.binary(max_size=40)
@@ -49,20 +50,73 @@ def test_shortened_or_lengthened_bytes_are_refused(value: Value, data: st.DataOb
 @pytest.mark.parametrize(
     "data",
     [
-        b"f" + bytes.fromhex("8000000000000000"),  # negative zero
-        b"f" + bytes.fromhex("7ff0000000000000"),  # infinity
-        b"f" + bytes.fromhex("7ff8000000000000"),  # not a number
-        b"s\0\0\0\1\xff",  # not UTF-8
-        b"l\xff\xff\xff\xff",  # more values than bytes
-        b"b\xff\xff\xff\xff",  # longer than what is there
-        b"x\0\0\0\0",  # no such tag
-        b"l\0\0\0\1" * 20 + b"l\0\0\0\0",  # nested too deep
-        b"",
+        "fb8000000000000000",  # negative zero
+        "fb7ff0000000000000",  # infinity
+        "fb7ff8000000000000",  # not a number
+        "fb3ff00000000000",  # a number that ends early
+        "61ff",  # not UTF-8
+        "9bffffffffffffffff",  # more values than bytes
+        "5bffffffffffffffff",  # longer than what is there
+        "81" * 20 + "80",  # nested too deep
+        "1817",  # 23 with a byte of its own
+        "1900ff",  # 255 in two bytes
+        "1a0000ffff",  # 65535 in four
+        "1b00000000ffffffff",  # 2**32 - 1 in eight
+        "581f" + "00" * 30,  # ends early
+        "580100",  # one byte, its length in a byte of its own
+        "1b8000000000000000",  # 2**63
+        "3b8000000000000000",  # -2**63 - 1
+        "19ff",  # a count that ends early
+        "1c",  # a width that does not exist
+        "5f4100ff",  # bytes of unknown length
+        "a0",  # a map
+        "c000",  # a tag
+        "f4",  # false
+        "f90000",  # a short number
+        "",
     ],
 )
-def test_what_encode_would_not_write_is_refused(data: bytes) -> None:
+def test_what_encode_would_not_write_is_refused(data: str) -> None:
     with pytest.raises(BadBytesError):
-        decode(data)
+        decode(bytes.fromhex(data))
+
+
+@pytest.mark.parametrize(
+    ("value", "spelt"),
+    [
+        (0, "00"),
+        (23, "17"),
+        (24, "1818"),
+        (255, "18ff"),
+        (256, "190100"),
+        (1000000, "1a000f4240"),
+        (1000000000000, "1b000000e8d4a51000"),
+        (2**63 - 1, "1b7fffffffffffffff"),
+        (-1, "20"),
+        (-1000, "3903e7"),
+        (-(2**63), "3b7fffffffffffffff"),
+        (1.1, "fb3ff199999999999a"),
+        (b"", "40"),
+        (b"\1\2\3\4", "4401020304"),
+        (bytes(256), "590100" + "00" * 256),
+        ("", "60"),
+        ("IETF", "6449455446"),
+        ("\u6c34", "63e6b0b4"),
+        ((), "80"),
+        ((1, (2, 3), (4, 5)), "8301820203820405"),
+        (tuple(range(1, 26)), "98190102030405060708090a0b0c0d0e0f101112131415161718181819"),
+    ],
+)
+def test_values_are_spelt_as_in_the_examples_of_rfc_8949(value: Value, spelt: str) -> None:
+    """Appendix A, with some lengths and borders more; numbers are always binary64 here."""
+    assert encode(value).hex() == spelt
+    assert decode(bytes.fromhex(spelt)) == value
+
+
+def test_a_vector_of_any_length_can_be_spelt() -> None:
+    long = bytes(2**16)
+    assert encode(long)[:5].hex() == "5a00010000"
+    assert decode(encode((long, "end"))) == (long, "end")
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 2**63, -(2**63) - 1])
@@ -94,3 +148,32 @@ def test_a_statement_is_the_list_of_its_label_and_values(label: str, said: list[
 
 def test_every_statement_names_the_protocol() -> None:
     assert decode(statement("advert", 7)) == ("fedgap/1/advert", 7)
+
+
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_bytes_in_pieces_are_written_and_hashed_as_the_bytes_together(parts: list[bytes]) -> None:
+    pieces = Pieces(tuple(memoryview(part) for part in parts))
+
+    assert encode(("x", b"".join(parts))) == encode(("x", pieces))
+    assert digest("x", b"".join(parts), 1) == digest("x", pieces, 1)
+
+
+@given(st.binary(max_size=300), st.text(max_size=40), st.text(max_size=40))
+def test_the_text_of_a_message_within_a_message_is_found(rest: bytes, outer: str, inner: str) -> None:
+    """Whatever the lengths are, and so however long their heads."""
+    data = encode((outer, encode((inner, rest)), rest))
+
+    assert first_text(data, at=start_of_second(data)) == inner
+
+
+@pytest.mark.parametrize("value", ["a text", ("a text",), ("a text", "another"), (b"bytes", b"bytes"), ()])
+def test_a_message_without_another_in_it_is_refused(value: Value) -> None:
+    with pytest.raises(BadBytesError):
+        start_of_second(encode(value))
+
+
+def test_a_message_that_ends_early_has_none_in_it() -> None:
+    data = encode(("a text", bytes(300)))
+    for end in range(data.index(bytes(300))):
+        with pytest.raises(BadBytesError):
+            start_of_second(data[:end])

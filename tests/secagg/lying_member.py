@@ -1,20 +1,20 @@
 """A federation of seven in which one member lies, for the tests beside."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fedgap import rounds
-from fedgap.crypto import Identity, digest, root_of_leaves, seal_letter
+from fedgap.crypto import Identity, digest, leaf_paths, root_of_leaves, seal_letter
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.dealing import hashes
 from fedgap.secagg.encoding import Contribution, Encoding
-from fedgap.secagg.evidence import ShareEvidence, shows_fault
+from fedgap.secagg.evidence import ShareEvidence, read_sealed, shows_fault
 from fedgap.secagg.inbox import Fault
 from fedgap.secagg.keyring import Keyring, letter_key
 from fedgap.secagg.local import local_federation
-from fedgap.secagg.messages import Shares, Unmask
+from fedgap.secagg.messages import Adverts, Shares, Unmask, slip
 from fedgap.secagg.participant import Participant
 from fedgap.secagg.plain import plain_sum
 from fedgap.secagg.stages import Opened
@@ -99,6 +99,23 @@ def answer_with(case: Case, answer: Unmask, shares: bytes) -> Unmask:
     return replace(answer, shares=shares, signature=signature)
 
 
+def answer_of(case: Case, seat: int) -> Unmask:
+    """What this member unmasked."""
+    return unpack(Unmask, case.members[seat]._vault.get("000001-01-certificate-reply"))
+
+
+def dealt_in(case: Case) -> list[Shares]:
+    """What every member dealt, in order of seats."""
+    return [unpack(Shares, member._vault.get("000001-01-adverts-reply")) for _, member in sorted(case.members.items())]
+
+
+def with_answers(case: Case, proof: ShareEvidence, answers: Sequence[Unmask]) -> ShareEvidence:
+    """The proof with other answers and the paths that belong to them."""
+    dealt = dealt_in(case)
+    paths = [leaf_paths([shares.slips[answer.seat] for shares in dealt])[proof.dealer.seat] for answer in answers]
+    return replace(proof, answers=tuple(answers), paths=tuple(paths))
+
+
 def check_that_changed_proofs_fail(case: Case, proof: ShareEvidence) -> None:
     """Nobody is framed: every part of the proof is tied to what the accused signed."""
     others = [
@@ -106,8 +123,14 @@ def check_that_changed_proofs_fail(case: Case, proof: ShareEvidence) -> None:
         replace(proof, of_dealing=not proof.of_dealing),
         replace(proof, sid=digest("another")),
         replace(proof, survivors=proof.survivors[1:]),
-        replace(proof, roots=proof.roots[1:]),
-        replace(proof, roots=tuple(root for root in proof.roots if root.seat != proof.dealer.seat)),
+        replace(proof, dealers=proof.dealers[1:]),
+        replace(proof, dealers=tuple(seat for seat in proof.dealers if seat != proof.dealer.seat)),
+        replace(proof, columns=proof.columns[1:]),
+        replace(proof, columns=(*proof.columns, bytes(32))),
+        replace(proof, columns=proof.columns[::-1]),
+        replace(proof, paths=()),
+        replace(proof, paths=tuple(path[::-1] for path in proof.paths)),
+        replace(proof, paths=tuple(path[1:] for path in proof.paths)),
         replace(proof, adverts=proof.adverts[1:]),
         replace(proof, adverts=tuple(advert for advert in proof.adverts if advert.seat != proof.dealer.seat)),
         replace(proof, answers=()),
@@ -128,7 +151,7 @@ class Dealer:
     bend_letter: Callable[[int, bytes], bytes] = lambda holder, share: share  # noqa: ARG005 - nothing bent
     bend_hash: Callable[[int, bytes], bytes] = lambda holder, share: share  # noqa: ARG005 - nothing bent
     bend_commitment: Callable[[int, bytes], bytes] = lambda holder, commitment: commitment  # noqa: ARG005
-    recipient: Callable[[int], int] = lambda holder: holder
+    turn: Callable[[int], int] = lambda holder: int(holder < LIAR)
     seed: bytes = b""
 
     def note_seed(self, advert: Advert) -> Advert:
@@ -148,19 +171,25 @@ class Dealer:
         assert isinstance(state, Shared)
         seats = [agreed.seat for agreed in state.agreements]
         dealt = Keyring(self.seed, state.sid, LIAR).shares(seats, t=self.case.manifest.quorum.t)
+        member = self.case.members[LIAR]
+        adverts = read_sealed(self.case.manifest, member._vault.get("000001-01-adverts-request"))
+        assert isinstance(adverts, Adverts)
+        keys = Keyring(self.seed, state.sid, LIAR)
         rows = []
-        for peer, row, share in zip(state.agreements, shares.rows, dealt, strict=True):
-            key = letter_key(peer.letters, sender=LIAR, recipient=peer.seat)
-            letter = seal_letter(
-                key, self.bend_letter(peer.seat, share), "letter", state.sid, LIAR, self.recipient(peer.seat)
-            )
-            named = hashes(self.bend_hash(peer.seat, share), sid=state.sid, dealer=LIAR, holder=peer.seat)
+        for peer, row, share in zip(adverts.adverts, shares.rows, dealt, strict=True):
+            mine = peer.seat == LIAR
+            key = keys.own_letter if mine else letter_key(keys.letter_key, peer.letter_public, t1=state.t1)
+            content = self.bend_letter(peer.seat, share)
+            letter = seal_letter(key, content, "letter", turn=self.turn(peer.seat))
+            named = hashes(self.bend_hash(peer.seat, share))
             rows.append(self.bend_commitment(peer.seat, row[:32]) + named + letter)
         root = root_of_leaves("shares", (shares.commitment, *rows))
         signature = self.case.liar.sign("shares", state.t1, LIAR, root)
-        liar = self.case.members[LIAR]
-        liar._record = replace(liar._record, state=pack(replace(state, root=root)))
-        return replace(shares, rows=tuple(rows), signature=signature)
+        named = b"".join(
+            self.case.liar.sign("row", state.t1, (LIAR, peer.seat), slip(row))
+            for peer, row in zip(adverts.adverts, rows, strict=True)
+        )
+        return replace(shares, rows=tuple(rows), row_signatures=named, signature=signature)
 
 
 def other_share(holder: int, share: bytes) -> bytes:

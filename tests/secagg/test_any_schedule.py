@@ -12,8 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fedgap.crypto import digest, leaf_paths, root_of_chunks
+from fedgap.crypto import digest, root_of_chunks
 from fedgap.ids import FederationId, OrgId
+from fedgap.secagg.dealt import columns, dealt_root, relays
 from fedgap.secagg.encoding import Contribution, Encoding
 from fedgap.secagg.errors import RefusalError
 from fedgap.secagg.evidence import read_sealed, share_fits
@@ -24,8 +25,6 @@ from fedgap.secagg.messages import (
     Agree,
     Certificate,
     Invite,
-    Relay,
-    RelayEntry,
     Sealed,
     ServerMessage,
     Shares,
@@ -126,21 +125,9 @@ class AnySchedule(RuleBasedStateMachine):
         got, listed = self.shares.get(sid, {}), self.listed.get(sid, ())
         dealers = tuple(got[seat] for seat in sorted(among & got.keys()) if len(got[seat].rows) == len(listed))
         t1 = first_transcript(MANIFEST, sid, listed)
-        for position, advert in enumerate(listed):
-            entries = tuple(
-                RelayEntry(
-                    seat=dealer.seat,
-                    root=dealer.root,
-                    signature=dealer.signature,
-                    row=dealer.rows[position],
-                    path=leaf_paths(dealer.leaves)[position + 1],
-                )
-                for dealer in dealers
-            )
-            message = Relay(
-                sid=sid, recipient=advert.seat, position=position, count=len(listed), t1=t1, entries=entries
-            )
-            if advert.seat in to and self._send(message, {advert.seat}):
+        told = relays(sid, t1=t1, seats=[advert.seat for advert in listed], dealt=dealers)
+        for seat, message in told.items():
+            if seat in to and self._send(message, {seat}):
                 self.dealers[sid] = dealers
 
     @rule(attempt=attempts, among=seats, to=seats)
@@ -193,7 +180,9 @@ class AnySchedule(RuleBasedStateMachine):
 
     def _t2(self, sid: bytes) -> bytes:
         t1 = first_transcript(MANIFEST, sid, self.listed.get(sid, ()))
-        return second_transcript(t1, [(dealer.seat, dealer.root) for dealer in self.dealers.get(sid, ())])
+        dealers = self.dealers.get(sid, ())
+        root = dealt_root(columns(dealers, count=len(self.listed.get(sid, ()))))
+        return second_transcript(t1, [dealer.seat for dealer in dealers], root)
 
     def _send(self, message: ServerMessage, to: frozenset[int] | set[int]) -> bool:
         request = seal(SERVER, message)
@@ -236,11 +225,7 @@ class AnySchedule(RuleBasedStateMachine):
         position = [advert.seat for advert in self.listed[sid]].index(holder)
         pieces = [answer.shares[at : at + 32] for at in range(0, len(answer.shares), 32)]
         for dealer, share in zip(self.dealers[sid], pieces, strict=True):
-            kinds = {
-                kind
-                for kind in ("b", "sigma")
-                if share_fits(share, sid=sid, dealer=dealer, holder=holder, position=position, kind=kind)
-            }
+            kinds = {kind for kind in ("b", "sigma") if share_fits(share, dealer=dealer, position=position, kind=kind)}
             assert len(kinds) == 1
             self.opened.setdefault((sid, dealer.seat), {}).setdefault(holder, set()).update(kinds)
 

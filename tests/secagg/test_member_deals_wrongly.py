@@ -15,9 +15,11 @@ from tests.secagg.lying_member import (
     Case,
     Dealer,
     N,
+    answer_of,
     answer_with,
     check_that_changed_proofs_fail,
     other_share,
+    with_answers,
 )
 
 
@@ -30,9 +32,10 @@ def test_dealing_again_without_bending_is_fine() -> None:
 @pytest.mark.parametrize(
     ("bend", "reason"),
     [
-        ({"bend_letter": other_share}, "letter"),
-        ({"bend_letter": lambda holder, share: share if holder == LIAR else share[32:] + share[:32]}, "letter"),
-        ({"recipient": lambda holder: holder if holder == LIAR else 900}, "letter"),
+        ({"bend_letter": other_share}, "commitment"),
+        ({"bend_letter": lambda holder, share: share if holder == LIAR else share[32:] + share[:32]}, "commitment"),
+        ({"bend_hash": other_share}, "commitment"),
+        ({"turn": lambda holder: int(holder > LIAR)}, "letter"),
         ({"bend_commitment": lambda holder, c: c if holder == LIAR else bytes(32)}, "commitment"),
         (
             {
@@ -80,12 +83,9 @@ def test_a_dealer_whose_shares_fit_cannot_be_accused() -> None:
     case = Case()
     case.lies[Unmask] = lambda answer: answer_with(case, answer, b"\1" + bytes(31) + answer.shares[32:])
     proof = unpack(ShareEvidence, case.check_full_sum()[0].evidence or b"")
-    answers = tuple(
-        unpack(Unmask, case.members[seat]._vault.get("000001-01-certificate-reply"))
-        for seat in range(N)
-        if seat != LIAR
-    )[: case.manifest.quorum.t]
-    assert not shows_fault(case.manifest, replace(proof, accused=proof.dealer.seat, of_dealing=True, answers=answers))
+    answers = [answer_of(case, seat) for seat in range(N) if seat != LIAR]
+    whole = with_answers(case, proof, answers[: case.manifest.quorum.t])
+    assert not shows_fault(case.manifest, replace(whole, accused=proof.dealer.seat, of_dealing=True))
 
 
 def test_a_complaint_must_be_signed_and_about_somebody_else() -> None:

@@ -7,14 +7,24 @@ import numpy as np
 import pytest
 
 from fedgap import rounds
-from fedgap.crypto import AgreementKey, Identity, digest, statement
+from fedgap.crypto import AgreementKey, Identity, digest, leaf_paths, statement
+from fedgap.secagg.dealt import columns
 from fedgap.secagg.errors import RoundSuspendedError
 from fedgap.secagg.evidence import Contradiction, ShareEvidence, contradicts, shows_fault
 from fedgap.secagg.messages import Agree, Shares, Unmask, Upload
-from fedgap.secagg.transcript import Advert
+from fedgap.secagg.transcript import Advert, first_transcript
 from fedgap.secagg.unmasking import Unmasking
 from fedgap.secagg.wire import kind_of, pack, unpack
-from tests.secagg.lying_member import LIAR, SIGNATURE, Case, answer_with, check_that_changed_proofs_fail
+from tests.secagg.lying_member import (
+    LIAR,
+    SIGNATURE,
+    Case,
+    answer_of,
+    answer_with,
+    check_that_changed_proofs_fail,
+    dealt_in,
+    with_answers,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +37,16 @@ from tests.secagg.lying_member import LIAR, SIGNATURE, Case, answer_with, check_
         (Shares, lambda m: replace(m, rows=m.rows[:-1]), "it dealt to another number of members"),
         (Shares, lambda m: replace(m, rows=m.rows[::-1]), SIGNATURE),
         (Shares, lambda m: replace(m, commitment=bytes(32)), SIGNATURE),
+        (
+            Shares,
+            lambda m: replace(m, row_signatures=m.row_signatures[:-64]),
+            "it dealt to another number of members",
+        ),
+        (
+            Shares,
+            lambda m: replace(m, row_signatures=m.row_signatures[64:] + m.row_signatures[:64]),
+            "a signature over one of its rows is not valid",
+        ),
         (Upload, lambda m: replace(m, body=m.body[:-4]), "its vector has another length"),
         (Upload, lambda m: replace(m, body=b""), "its vector has another length"),
         (Upload, lambda m: replace(m, body=m.body + bytes(4)), "its vector has another length"),
@@ -90,9 +110,42 @@ def test_an_honest_holder_cannot_be_accused() -> None:
     case = Case()
     case.lies[Unmask] = lambda answer: answer_with(case, answer, b"\1" + bytes(31) + answer.shares[32:])
     proof = unpack(ShareEvidence, case.check_full_sum()[0].evidence or b"")
-    held = next(iter(case.members.values()))
-    honest = unpack(Unmask, held._vault.get("000001-01-certificate-reply"))
-    assert not shows_fault(case.manifest, replace(proof, accused=honest.seat, answers=(honest,)))
+    honest = with_answers(case, proof, [answer_of(case, 1)])
+    assert shows_fault(case.manifest, with_answers(case, proof, list(proof.answers)))
+    assert not shows_fault(case.manifest, replace(honest, accused=1))
+
+
+def test_a_dealer_that_signs_other_rows_afterwards_cannot_make_a_holder_look_wrong() -> None:
+    """T2 binds each holder's column, so only the row it accepted counts against it."""
+    case = Case()
+    case.lies[Unmask] = lambda answer: answer_with(case, answer, b"\1" + bytes(31) + answer.shares[32:])
+    proof = unpack(ShareEvidence, case.check_full_sum()[0].evidence or b"")
+    dealer, holder = proof.dealer, 1
+    row = dealer.rows[holder]
+    rows = (*dealer.rows[:holder], row[:32] + bytes(64) + row[96:], *dealer.rows[holder + 1 :])
+    bent = replace(dealer, rows=rows)
+    signature = case.federation.identities[dealer.seat].sign(
+        "shares", first_transcript(case.manifest, proof.sid, proof.adverts), dealer.seat, bent.root
+    )
+    bent = replace(bent, signature=signature)
+    framing = replace(with_answers(case, proof, [answer_of(case, holder)]), accused=holder, dealer=bent)
+    assert not shows_fault(case.manifest, framing)
+    dealt = [bent if shares.seat == dealer.seat else shares for shares in dealt_in(case)]
+    relisted = replace(
+        framing,
+        columns=columns(dealt, count=len(proof.adverts)),
+        paths=(leaf_paths([shares.slips[holder] for shares in dealt])[dealer.seat],),
+    )
+    assert not shows_fault(case.manifest, relisted)
+
+
+def test_evidence_about_members_outside_the_roster_shows_nothing() -> None:
+    case = Case()
+    case.lies[Unmask] = lambda answer: answer_with(case, answer, b"\1" + bytes(31) + answer.shares[32:])
+    proof = unpack(ShareEvidence, case.check_full_sum()[0].evidence or b"")
+    stranger = replace(proof.adverts[-1], seat=900)
+    moved = replace(proof, adverts=(*proof.adverts[:-1], stranger), dealers=(*proof.dealers[:-1], 900))
+    assert not shows_fault(case.manifest, replace(moved, dealer=replace(proof.dealer, seat=900)))
 
 
 def test_too_many_changed_shares_leave_the_round_waiting() -> None:

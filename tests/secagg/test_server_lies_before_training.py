@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fedgap.crypto import AgreementKey, digest, root_of_chunks
+from fedgap.secagg.dealt import relays
 from fedgap.secagg.encoding import Contribution
 from fedgap.secagg.errors import (
     AlreadyOpenedError,
@@ -27,6 +28,7 @@ from fedgap.secagg.messages import (
     seal,
 )
 from fedgap.secagg.participant import Participant
+from fedgap.secagg.stages import Uploading
 from fedgap.secagg.transcript import agreement
 from tests.secagg.lying_server import (
     VICTIM,
@@ -196,16 +198,29 @@ def test_our_own_advert_must_be_there_unchanged() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: with_first_changed(m, row=flipped(m.entries[0].row)),
-        lambda m: with_first_changed(m, row=flipped(m.entries[0].row[:32]) + m.entries[0].row[32:]),
-        lambda m: with_first_changed(m, row=m.entries[2].row),
-        lambda m: with_first_changed(m, path=m.entries[0].path[:-1]),
-        lambda m: with_first_changed(m, root=flipped(m.entries[0].root)),
+        lambda m: with_first_changed(m, slip=flipped(m.entries[0].slip)),
+        lambda m: with_first_changed(m, slip=flipped(m.entries[0].slip[:32]) + m.entries[0].slip[32:]),
+        lambda m: with_first_changed(m, slip=m.entries[2].slip),
+        lambda m: replace(m, path=m.path[:-1]),
+        lambda m: replace(m, path=m.path[::-1]),
+        lambda m: replace(m, dealt=flipped(m.dealt)),
         lambda m: with_first_changed(m, signature=flipped(m.entries[0].signature)),
         lambda m: replace(m, entries=m.entries[:2]),
+        lambda m: replace(m, entries=m.entries[:3]),
         lambda m: replace(m, entries=(m.entries[0], *m.entries)),
     ],
-    ids=["letter", "commitment", "another's-row", "path", "root", "signature", "too-few", "twice"],
+    ids=[
+        "letter",
+        "commitment",
+        "another's-row",
+        "path",
+        "order",
+        "root",
+        "signature",
+        "too-few",
+        "one-missing",
+        "twice",
+    ],
 )
 def test_what_a_dealer_signed_cannot_be_changed_on_its_way(change: Callable[[Relay], Relay]) -> None:
     """The server is at fault, provably, and not the dealer."""
@@ -228,8 +243,13 @@ def test_members_that_saw_other_keys_do_not_go_on() -> None:
 
 def test_our_own_rows_must_be_there() -> None:
     case = Case()
-    request = case.lie(Relay, lambda m: replace(m, entries=(m.entries[0], *m.entries[2:])))
-    case.refused(request, BadServerMessageError, provable=False)
+
+    def without_ours(message: Relay) -> Relay:
+        assert isinstance(case.state, Uploading)
+        dealt = [shares for shares in case.state.shares if shares.seat != VICTIM]
+        return relays(message.sid, t1=message.t1, seats=range(N), dealt=dealt)[VICTIM]
+
+    case.refused(case.lie(Relay, without_ours), BadServerMessageError, provable=False)
 
 
 def test_training_that_overflows_sends_nothing_and_may_be_repeated() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedgap.crypto import encode
 from fedgap.ids import OrgId
 from fedgap.secagg.errors import BadMessageError
-from fedgap.secagg.messages import ROW_BYTES, Agree, Outcome, Relay, RelayEntry, Shares, Unmask, Voice
+from fedgap.secagg.messages import ROW_BYTES, SLIP_BYTES, Agree, Outcome, Relay, RelayEntry, Shares, Unmask, Voice
 from fedgap.secagg.transcript import Plan, Survivor
 from fedgap.secagg.wire import Between, Count, Exactly, Hash, Positive, kind_of, pack, unpack
 
@@ -32,7 +32,14 @@ voices = st.builds(Voice, seat=seats, signature=signatures)
 messages = st.one_of(
     st.builds(Agree, seat=seats, signature=signatures),
     st.builds(Unmask, seat=seats, shares=st.binary(max_size=96), signature=signatures),
-    st.builds(Shares, seat=seats, commitment=hashes, rows=st.lists(rows, max_size=3).map(tuple), signature=signatures),
+    st.builds(
+        Shares,
+        seat=seats,
+        commitment=hashes,
+        rows=st.lists(rows, max_size=3).map(tuple),
+        row_signatures=st.binary(max_size=192),
+        signature=signatures,
+    ),
     st.builds(
         Relay,
         sid=hashes,
@@ -40,14 +47,14 @@ messages = st.one_of(
         position=seats,
         count=seats,
         t1=hashes,
+        dealt=hashes,
+        path=st.lists(hashes, max_size=3).map(tuple),
         entries=st.lists(
             st.builds(
                 RelayEntry,
                 seat=seats,
-                root=hashes,
                 signature=signatures,
-                row=rows,
-                path=st.lists(hashes, max_size=3).map(tuple),
+                slip=st.binary(min_size=SLIP_BYTES, max_size=SLIP_BYTES),
             ),
             max_size=3,
         ).map(tuple),
@@ -142,10 +149,10 @@ def test_a_wrong_number_of_fields_is_refused(value: tuple[str, ...] | str | int)
 
 def test_a_list_field_must_be_a_list() -> None:
     with pytest.raises(BadMessageError, match="not a list"):
-        unpack(Shares, encode(("fedgap/1/shares/1", 0, bytes(32), b"", bytes(64))))
+        unpack(Shares, encode(("fedgap/1/shares/1", 0, bytes(32), b"", b"", bytes(64))))
 
 
-@pytest.mark.parametrize("data", [b"", b"l", b"b\0\0\0\1x", b"l\0\0\0\1s\0\0\0\xff", b"l\0\0\0\1s\0\0\0\0"])
+@pytest.mark.parametrize("data", [b"", b"\x81", b"\x41x", b"\x80", b"\x81\x05", b"\x81\x62x", b"\x81\x61\xff", b"\xa0"])
 def test_what_does_not_begin_like_a_message_has_no_kind(data: bytes) -> None:
     with pytest.raises(BadMessageError):
         kind_of(data)

@@ -123,6 +123,14 @@ class Play:
             "sum": opened.total.tolist(),
             "members": [self._told(seat, sid) for seat in range(self.n)],
         }
+        following = replace(self.plan, round=2, state=digest("vector-state", 2))
+        known = opened.answered
+        after = rounds.begin(
+            self.federation.server, following, previous=opened.outcome, cohort=known, knowing=known[1:]
+        )
+        self.files["06a-invite-server-whole.bin"], self.files["06a-recalled-server-short.bin"] = (
+            after.requests[seat] for seat in known[:2]
+        )
         self.files["manifest.bin"] = pack(manifest)
         self.files["outcome.bin"] = pack(opened.outcome)
         self.files["case.json"] = (json.dumps(told, indent=1) + "\n").encode()
@@ -192,7 +200,7 @@ def _other_key(message: Adverts) -> Adverts:
 
 
 def _other_letter(message: Relay) -> Relay:
-    first = replace(message.entries[0], row=_flipped(message.entries[0].row))
+    first = replace(message.entries[0], slip=_flipped(message.entries[0].slip))
     return replace(message, entries=(first, *message.entries[1:]))
 
 

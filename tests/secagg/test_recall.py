@@ -1,0 +1,109 @@
+"""Short invitations: whoever saw the last list is sent the sum only, and nothing is believed that does not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedgap import rounds
+from fedgap.crypto import digest
+from fedgap.secagg.errors import BadServerMessageError, OutOfOrderError
+from fedgap.secagg.local import Network
+from fedgap.secagg.messages import Invite, Sealed, seal
+from fedgap.secagg.recall import is_short, lengthen, shorten
+from fedgap.secagg.stages import Opened
+from fedgap.secagg.transcript import Plan
+from fedgap.secagg.wire import pack, unpack
+from tests.secagg.lying_server import VICTIM, Case, Direct, N
+
+VECTOR = Path(__file__).parent.parent / "vectors" / "secagg" / "three-all-stay"
+
+
+def opened(case: Case, *, unheard: int | None = None) -> Opened:
+    """Play the first round; the answer of one member to exchange 5 may get lost."""
+
+    def lose(exchange: str, seat: int, reply: bytes) -> bytes | None:
+        return None if (exchange, seat) == ("certificate", unheard) else reply
+
+    network = Network(Direct(case), on_reply=lose)
+    return rounds.run_round(case.server, network, rounds.MemoryJournal(), case.plan, previous=None, attempts=1)
+
+
+def following(case: Case, *, attempt: int = 1) -> Plan:
+    return replace(case.plan, round=2, attempt=attempt, state=digest("state", 2))
+
+
+def test_whoever_answered_is_invited_in_short_and_whoever_was_not_heard_in_full() -> None:
+    case = Case()
+    first = opened(case, unheard=VICTIM)
+    kinds: dict[int, list[bool]] = {seat: [] for seat in range(N)}
+    lost = {VICTIM + 1}
+
+    def note(exchange: str, seat: int, request: bytes) -> bytes | None:
+        if exchange in {"invite", "recalled"}:
+            kinds[seat].append(is_short(request))
+        return None if exchange == "relay" and seat not in lost and len(kinds[seat]) == 1 else request
+
+    second = rounds.run_round(
+        case.server,
+        Network(Direct(case), on_request=note),
+        rounds.MemoryJournal(),
+        following(case),
+        previous=first.outcome,
+        knowing=first.answered,
+        attempts=2,
+    )
+    assert [kinds[seat][0] for seat in range(N)] == [seat != VICTIM for seat in range(N)]
+    assert not any(kinds[seat][1] for seat in range(N))
+    assert len(second.answered) == N
+
+
+def test_a_short_invitation_is_answered_like_the_whole_one_and_again_with_the_same_bytes() -> None:
+    case = Case()
+    whole = seal(case.server.identity, Invite(plan=following(case), previous=opened(case).outcome))
+    short = shorten(whole)
+    assert len(short) < len(whole)
+    reply = case.members[VICTIM].handle(short)
+    assert case.members[VICTIM].handle(short) == case.members[VICTIM].handle(whole) == reply
+    assert case.member(VICTIM).handle(short) == reply
+
+
+def test_nothing_is_left_out_of_an_invitation_without_a_sum() -> None:
+    case = Case()
+    whole = seal(case.server.identity, Invite(plan=case.plan, previous=None))
+    assert shorten(whole) == whole
+    assert not is_short(whole)
+    assert not is_short(b"no message")
+
+
+def test_a_member_that_has_not_seen_the_list_asks_for_all_of_it() -> None:
+    """Neither one that never took part, nor one that was shown the list but not who signed it."""
+    case = Case()
+    outcome = opened(Case()).outcome
+    short = shorten(seal(case.server.identity, Invite(plan=following(case), previous=outcome)))
+    with pytest.raises(OutOfOrderError, match="needed whole"):
+        case.members[VICTIM].handle(short)
+    for request in (case.before("certificate")[VICTIM],):
+        assert request
+    with pytest.raises(OutOfOrderError, match="needed whole"):
+        case.members[VICTIM].handle(short)
+
+
+def test_a_server_cannot_shorten_another_list_than_it_showed() -> None:
+    case = Case()
+    outcome = opened(case).outcome
+    forged = replace(outcome, survivors=outcome.survivors[1:])
+    for previous in (forged, replace(outcome, voices=outcome.voices[1:]), replace(outcome, t2=bytes(32))):
+        short = shorten(seal(case.server.identity, Invite(plan=following(case), previous=previous)))
+        with pytest.raises(BadServerMessageError, match="not signed by the server"):
+            case.members[VICTIM].handle(short)
+
+
+def test_the_pinned_short_invitation_is_put_together_again() -> None:
+    read = {path.name: path.read_bytes() for path in VECTOR.iterdir()}
+    whole, short = read["06a-invite-server-whole.bin"], read["06a-recalled-server-short.bin"]
+    plan = unpack(Invite, unpack(Sealed, read["01a-invite-server-all.bin"]).body).plan
+    listed, certified = read["04a-survivors-server-0.bin"], read["05a-certificate-server-all.bin"]
+    assert shorten(whole) == short
+    assert lengthen(short, last=plan, listed=listed, certified=certified) == whole
+    assert pack(unpack(Sealed, short)) == short
