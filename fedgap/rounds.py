@@ -9,11 +9,12 @@ r"""THE ROUND: five exchanges between a server and its organisations, after whic
 What the exchanges mean stands in `fedgap.secagg`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, TypeAlias
 
 from fedgap.secagg import server as secagg
+from fedgap.secagg.dossier import Dossier, dossier_of
 from fedgap.secagg.errors import ComplaintError, QuorumLostError, RoundSuspendedError, UnusableSumError
 from fedgap.secagg.messages import Outcome
 from fedgap.secagg.server import Replies, Requests, Server
@@ -56,6 +57,26 @@ class Journal(Protocol):
 
     def release(self, outcome: bytes) -> None:
         """Keep the sum of the round; it waits no longer."""
+        ...
+
+
+class Desk(Protocol):
+    """What settlement adds to a round. Implemented by `fedgap.settling`; without one nothing is ever opened."""
+
+    def offers(self, previous: Outcome | None) -> tuple[bytes, ...]:
+        """Give the commitments that members are asked to sign with this invitation."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """Give the ledger's checkpoint that members are asked to co-sign; empty if there is none."""
+        ...
+
+    def joined(self, replies: Iterable[tuple[int, bytes]]) -> Iterable[tuple[int, bytes]]:
+        """Keep what members signed beside their one-time keys, and pass the keys on."""
+        ...
+
+    def file(self, dossier: Dossier) -> None:
+        """Keep what settlement needs of an opened round; durable when it returns."""
         ...
 
 
@@ -131,10 +152,21 @@ class Step:
     events: tuple[Event, ...] = ()
 
 
-def begin(server: Server, plan: Plan, *, previous: Outcome | None, cohort: Iterable[int]) -> Step:
-    """Invite the members at these seats."""
+def begin(
+    server: Server,
+    plan: Plan,
+    *,
+    previous: Outcome | None,
+    cohort: Iterable[int],
+    knowing: Iterable[int] = (),
+    desk: Desk | None = None,
+) -> Step:
+    """Invite the members at these seats; of `previous`, those in `knowing` are sent the sum only."""
     seats = tuple(sorted(cohort))
-    state, requests = secagg.invite(server, plan, previous=previous, cohort=seats)
+    offers, checkpoint = ((), b"") if desk is None else (desk.offers(previous), desk.checkpoint())
+    state, requests = secagg.invite(
+        server, plan, previous=previous, cohort=seats, offers=offers, checkpoint=checkpoint, knowing=knowing
+    )
     return Step(state=state, requests=requests, events=(RoundOpened(plan=plan, cohort=seats),))
 
 
@@ -167,15 +199,17 @@ def step(server: Server, state: State, replies: Replies) -> Step:
             return Step(state=state, requests={})
 
 
-def run_round(
+def run_round(  # noqa: PLR0913 - two ports, and what only the caller knows
     server: Server,
     cohort: Cohort,
     journal: Journal,
     plan: Plan,
     *,
-    previous: Outcome | None,
+    previous: Outcome | Callable[[], Outcome] | None,
     attempts: int,
     seats: Iterable[int] | None = None,
+    knowing: Iterable[int] = (),
+    desk: Desk | None = None,
 ) -> Opened:
     """Take one round from the invitation to the sum, with new attempts while nothing was opened.
 
@@ -184,9 +218,13 @@ def run_round(
         cohort: who can be asked.
         journal: what must not be forgotten.
         plan: of the first attempt; the next ones have higher numbers.
-        previous: what the last round gave; members check it before they go on.
+        previous: what the last round gave, or what fetches it for each attempt, so that a large sum does not stay in
+            memory; members check it before they go on.
         attempts: how often to try.
         seats: whom to invite; None invites the whole roster.
+        knowing: `Opened.answered` of the last round: of `previous` these seats are sent the sum only. Later attempts
+            send all of it to all.
+        desk: keeps what settlement needs; None if nothing will be opened.
 
     Raises:
         QuorumLostError, ComplaintError: the last attempt ended like this; nothing was revealed.
@@ -199,10 +237,15 @@ def run_round(
     invited = set(range(len(server.manifest.members)) if seats is None else seats)
     for attempt in range(plan.attempt, plan.attempt + attempts):
         current = replace(plan, attempt=attempt)
+        journal.open(current)
         try:
-            return _attempt(server, cohort, journal, current, previous=previous, seats=invited)
+            told = previous() if callable(previous) else previous
+            first = [begin(server, current, previous=told, cohort=invited, knowing=knowing, desk=desk)]
+            del told
+            return _attempt(server, cohort, journal, current, first.pop(), desk=desk)  # no frame but its own holds it
         except (QuorumLostError, ComplaintError) as error:
             journal.note(AttemptEnded(plan=current, code=error.code))
+            knowing = ()
             if attempt == plan.attempt + attempts - 1:
                 raise
             if isinstance(error, ComplaintError):
@@ -210,7 +253,7 @@ def run_round(
     raise ValueError("a round needs at least one attempt")
 
 
-def resume_round(server: Server, cohort: Cohort, journal: Journal) -> Opened:
+def resume_round(server: Server, cohort: Cohort, journal: Journal, *, desk: Desk | None = None) -> Opened:
     """Ask those who have not unmasked yet once more; the requests are the same bytes as before.
 
     Raises:
@@ -221,28 +264,28 @@ def resume_round(server: Server, cohort: Cohort, journal: Journal) -> Opened:
     if stored is None:
         raise ValueError("no round waits to be resumed")
     state = unpack(Unmasking, stored)
-    return _open(server, cohort, journal, state, secagg.unmask_requests(server, state))
+    return _open(server, cohort, journal, state, secagg.unmask_requests(server, state), desk=desk)
 
 
-def _attempt(
-    server: Server, cohort: Cohort, journal: Journal, plan: Plan, *, previous: Outcome | None, seats: set[int]
-) -> Opened:
-    journal.open(plan)
-    now = begin(server, plan, previous=previous, cohort=seats)
+def _attempt(server: Server, cohort: Cohort, journal: Journal, plan: Plan, now: Step, *, desk: Desk | None) -> Opened:
     while not isinstance(now.state, Unmasking):
         for event in now.events:
             journal.note(event)
         replies = cohort.exchange(now.requests)
+        if isinstance(now.state, Inviting) and desk is not None:
+            replies = desk.joined(replies)
         if isinstance(now.state, Uploading):
             replies = _spooled(journal, plan, replies)
         now = step(server, now.state, replies)
     journal.hold(pack(now.state))
     for event in now.events:
         journal.note(event)
-    return _open(server, cohort, journal, now.state, now.requests)
+    return _open(server, cohort, journal, now.state, now.requests, desk=desk)
 
 
-def _open(server: Server, cohort: Cohort, journal: Journal, state: Unmasking, requests: Requests) -> Opened:
+def _open(
+    server: Server, cohort: Cohort, journal: Journal, state: Unmasking, requests: Requests, *, desk: Desk | None
+) -> Opened:
     """Exchange 5, once; what came is kept if it is not enough."""
     try:
         now = step(server, state, cohort.exchange(requests))
@@ -252,6 +295,8 @@ def _open(server: Server, cohort: Cohort, journal: Journal, state: Unmasking, re
     for event in now.events:
         journal.note(event)
     if isinstance(now.state, Opened):
+        if desk is not None:
+            desk.file(dossier_of(state, now.state))
         journal.release(pack(now.state.outcome))
         return now.state
     assert isinstance(now.state, Unmasking)  # noqa: S101 - the only other state that follows; tells mypy
@@ -263,6 +308,7 @@ def _spooled(journal: Journal, plan: Plan, replies: Iterable[tuple[int, bytes]])
     for seat, reply in replies:
         journal.spool(plan, seat, reply)
         yield seat, reply
+        del reply  # as large as a model, and the next one is read before the name is given away
 
 
 def _opened(server: Server, state: Unmasking, after: Opened | Unmasking) -> Step:
@@ -283,6 +329,7 @@ class MemoryJournal:
 
     events: list[Event] = field(default_factory=list)
     uploads: dict[tuple[tuple[int, int], int], bytes] = field(default_factory=dict, repr=False)
+    blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
     waiting: bytes | None = field(default=None, repr=False)
     outcome: bytes | None = field(default=None, repr=False)
     keep_uploads: bool = False
@@ -311,3 +358,29 @@ class MemoryJournal:
     def release(self, outcome: bytes) -> None:
         """Keep the sum of the last round only."""
         self.waiting, self.outcome = None, outcome
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep something of a settlement under a name."""
+        self.blobs[name] = content
+
+    def get(self, name: str) -> bytes:
+        """Give back what was kept under a name."""
+        return self.blobs[name]
+
+    def has(self, name: str) -> bool:
+        """Tell whether something is kept under a name."""
+        return name in self.blobs
+
+    def erase(self, names: Iterable[str]) -> None:
+        """Remove what is kept under these names, if it is there."""
+        for name in names:
+            self.blobs.pop(name, None)
+
+    def uploaded(self, number: tuple[int, int], seat: int) -> bytes:
+        """Give back a spooled upload of a round and attempt."""
+        return self.uploads[number, seat]
+
+    def drop(self, number: tuple[int, int], seats: Iterable[int]) -> None:
+        """Remove the spooled uploads of a settled round."""
+        for seat in seats:
+            self.uploads.pop((number, seat), None)

@@ -8,10 +8,11 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from fedgap.crypto import BadBytesError, Identity, Rand, decode, encode, open_key, seal_key
 from fedgap.errors import FedgapError
@@ -22,6 +23,7 @@ from fedgap.secagg.wire import pack
 PUBLIC, PRIVATE = 0o644, 0o600
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,100}")
 _LENGTH_BYTES = 8
+_PIECE_BYTES = 1 << 20
 
 
 class StorageError(FedgapError):
@@ -81,11 +83,25 @@ def replace(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
         DiskFullError: no room.
         StorageError: any other failure of the file system.
     """
+    _replace(path, lambda file: file.write(content), mode)
+
+
+def copy(source: Path, path: Path, *, mode: int = PUBLIC) -> None:
+    """Put the content of a file at `path` in one step, without reading all of it into memory.
+
+    Raises:
+        DiskFullError, StorageError: as `replace`.
+    """
+    with source.open("rb") as content:
+        _replace(path, lambda file: shutil.copyfileobj(content, file, _PIECE_BYTES), mode)
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], object], mode: int) -> None:
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(mode)
@@ -164,6 +180,21 @@ def read_key(path: Path, *, passphrase: str | None) -> Identity:
         raise DamagedFileError(f"{path} is no key file.") from error
 
 
+def locked(folder: Path) -> IO[str]:
+    """Keep other processes away from a folder until the file that this gives is closed.
+
+    Raises:
+        InUseError: another process has it.
+    """
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise InUseError(f"Another process works with {folder}.") from error
+    return lock
+
+
 class _Folder:
     """A private folder that one process works with at a time."""
 
@@ -171,12 +202,7 @@ class _Folder:
         make_folder(folder)
         folder.chmod(0o700)
         self._folder = folder
-        self._lock = (folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise InUseError(f"Another process works with {folder}.") from error
+        self._lock = locked(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +228,10 @@ class _Folder:
             return self._path(name).read_bytes()
         except OSError as error:
             raise DamagedFileError(f"{self._path(name)} cannot be read ({error.strerror}).") from error
+
+    def has(self, name: str) -> bool:
+        """Tell whether something is kept under a name."""
+        return self._path(name).exists()
 
     def erase(self, names: Iterable[str]) -> None:
         """Remove what was kept under these names, if it is there."""
@@ -273,11 +303,18 @@ class FolderJournal(_Folder):
         Raises:
             OutOfOrderError: it is not later than every attempt before.
         """
-        path = self._path("attempt")
-        last = tuple(map(int, path.read_text().split())) if path.exists() else (0, 0)
-        if plan.number <= last:
-            raise OutOfOrderError(f"Round and attempt {plan.number} are not later than {last}.")
+        if plan.number <= self.last:
+            raise OutOfOrderError(f"Round and attempt {plan.number} are not later than {self.last}.")
         self.put("attempt", f"{plan.round} {plan.attempt}".encode())
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """Round and attempt that were begun last; (0, 0) before the first."""
+        path = self._path("attempt")
+        if not path.exists():
+            return 0, 0
+        round_, attempt = map(int, path.read_text().split())
+        return round_, attempt
 
     def note(self, event: object) -> None:
         """Append something that happened; read them back with `entries`."""
@@ -287,6 +324,18 @@ class FolderJournal(_Folder):
         """Keep an upload until the round is settled."""
         self.put(f"upload-{plan.round}-{plan.attempt}-{seat}", upload)
 
+    def uploaded(self, number: tuple[int, int], seat: int) -> bytes:
+        """Give back a spooled upload of a round and attempt.
+
+        Raises:
+            DamagedFileError: it is gone.
+        """
+        return self.get(f"upload-{number[0]}-{number[1]}-{seat}")
+
+    def drop(self, number: tuple[int, int], seats: Iterable[int]) -> None:
+        """Remove the spooled uploads of a settled round."""
+        self.erase([f"upload-{number[0]}-{number[1]}-{seat}" for seat in seats])
+
     def hold(self, state: bytes) -> None:
         """Keep the state of a round that waits for members to unmask."""
         self.put("waiting", state)
@@ -294,6 +343,15 @@ class FolderJournal(_Folder):
     def held(self) -> bytes | None:
         """Give back what `hold` kept, unless a sum was released since."""
         return self.get("waiting") if self._path("waiting").exists() else None
+
+    @property
+    def outcome_file(self) -> Path:
+        """Where the sum is that `release` kept last."""
+        return self._path("outcome")
+
+    def released(self) -> bytes | None:
+        """Give back the sum that `release` kept last."""
+        return self.get("outcome") if self._path("outcome").exists() else None
 
     def release(self, outcome: bytes) -> None:
         """Keep the sum of the last round; nothing waits any longer."""

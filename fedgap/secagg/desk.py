@@ -1,0 +1,220 @@
+"""What the server keeps for settlement beside the rounds: dossiers, directions, and who certified them.
+
+Everything is in an archive, durable, under a name; nothing is held in memory between two calls but which directions the
+last invitation offered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+from fedgap.crypto import Rand
+from fedgap.secagg.certificates import Certified, Listing, Offer
+from fedgap.secagg.directions import Unrounded
+from fedgap.secagg.dossier import Dossier
+from fedgap.secagg.errors import BadMessageError
+from fedgap.secagg.evaluation import Evaluation, periods_of
+from fedgap.secagg.manifest import Manifest
+from fedgap.secagg.messages import Outcome, Voice
+from fedgap.secagg.proposals import Proposal, propose, with_reply
+from fedgap.secagg.server import Server
+from fedgap.secagg.wire import kind_of, pack, unpack
+
+
+class Archive(Protocol):
+    """What must survive until a period is settled. Every call is durable when it returns."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep something under a name."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Give back what was kept under a name."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Tell whether something is kept under a name."""
+        ...
+
+    def erase(self, names: Iterable[str]) -> None:
+        """Remove what is kept under these names, if it is there."""
+        ...
+
+    def uploaded(self, number: tuple[int, int], seat: int) -> bytes:
+        """Give back a spooled upload of a round and attempt."""
+        ...
+
+    def drop(self, number: tuple[int, int], seats: Iterable[int]) -> None:
+        """Remove the spooled uploads of a settled round."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """Who certified a direction so far."""
+
+    KIND: ClassVar[str] = "server-state/votes/1"
+
+    voices: tuple[Voice, ...]
+
+
+class Desk:
+    """The server's part in settlement (see `fedgap.rounds.Desk`).
+
+    Args:
+        server: who we are.
+        evaluation: the specification that the manifest names.
+        archive: durable memory; the journal of the rounds, which spools the uploads.
+        rand: for the salts that hide directions; the operating system's in a deployment.
+        origin: digest of the federation's first manifest; the ledger's records are bound to it.
+        checkpoint: gives the ledger's checkpoint to be co-signed.
+        earlier: manifests that were in force before; rounds under them are credited by weight.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        evaluation: Evaluation,
+        archive: Archive,
+        *,
+        rand: Rand,
+        origin: bytes,
+        checkpoint: Callable[[], bytes] = bytes,
+        earlier: Iterable[Manifest] = (),
+    ) -> None:
+        self.server, self.evaluation, self.archive, self.origin = server, evaluation, archive, origin
+        self.manifest, self.periods = server.manifest, periods_of(server.manifest, evaluation)
+        self.cosignatures: dict[int, bytes] = {}
+        self.checkpoint = checkpoint
+        self._earlier = {manifest.digest: manifest for manifest in earlier}
+        self._rand, self._offered = rand, list[Proposal]()
+
+    # --- beside the rounds ---
+
+    def file(self, dossier: Dossier) -> None:
+        """Keep what settlement needs of an opened round."""
+        self.archive.put(blob("dossier", dossier.listing.plan.round), pack(dossier))
+
+    def propose(self, round_: int, unrounded: Sequence[Unrounded]) -> list[Proposal]:
+        """Commit to the directions of an opened round; only the first call for a round counts.
+
+        Args:
+            round_: its number.
+            unrounded: one for each opening: utility for each unit of the mean update, float64, shape (parameters,).
+
+        Returns:
+            one for each opening; none if the direction is zero or not finite. The round is then credited by weight.
+        """
+        found = self.proposals(round_)
+        if found:
+            return found
+        listing, manifest = self.dossier(round_).listing, self.manifest
+        before = (self.proposals(earlier) for earlier in self.periods.rounds_of(self.periods.of(round_)))
+        made = propose(
+            manifest,
+            self.server.identity,
+            listing,
+            unrounded,
+            length=self.periods.length,
+            scale=next((proposals[0].scale for proposals in before if proposals), None),
+            salts=[self._rand(32) for _ in unrounded],
+        )
+        if any(proposal.reason for proposal in made):
+            self.archive.put(blob("unusable", round_), b"")
+        for proposal in reversed(made):
+            self.archive.put(blob("proposal", round_, proposal.slot), pack(proposal))
+        return made
+
+    def offers(self, previous: Outcome | None) -> tuple[bytes, ...]:
+        """Every direction that is not certified yet, in order."""
+        self._offered, offers = [], []
+        for round_ in range(1, self.evaluation.rounds + 1):
+            if self.archive.has(blob("agenda", self.periods.of(round_))):
+                continue
+            if self.archive.has(blob("unusable", round_)) or self._is_certified(round_):
+                continue
+            for proposal in self.proposals(round_):
+                if len(proposal.voices) >= self.manifest.tau:
+                    continue
+                listing = self.dossier(round_).listing
+                if listing.plan.manifest != self.manifest.digest:
+                    continue
+                known = previous is not None and previous.plan.round == round_
+                self._offered.append(proposal)
+                offers.append(pack(proposal.offer(None if known else listing)))
+        return tuple(offers)
+
+    def expect(self, offers: Sequence[bytes], previous: Outcome) -> None:
+        """Count the next signatures for these offers: those of a request that was written earlier."""
+        self._offered = []
+        for offer in (unpack(Offer, data) for data in offers):
+            plan = previous.plan if offer.listing is None else offer.listing.plan
+            self._offered.append(self.proposals(plan.round)[offer.slot - 1])
+
+    def joined(self, replies: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Keep what members signed beside their one-time keys, and pass the keys on."""
+        counted = {(proposal.round, proposal.slot): proposal for proposal in self._offered}
+        for seat, reply in replies:
+            said = _certified(seat, reply)
+            if said is None:
+                yield seat, reply
+                continue
+            offered = [counted[proposal.round, proposal.slot] for proposal in self._offered]
+            counted.update(((new.round, new.slot), new) for new in with_reply(self.manifest, offered, said))
+            if said.cosignature:
+                self.cosignatures[seat] = said.cosignature
+            if said.advert:
+                yield seat, said.advert
+        for proposal in counted.values():
+            self.archive.put(blob("votes", proposal.round, proposal.slot), pack(Votes(voices=proposal.voices)))
+
+    # --- what is kept ---
+
+    def dossier(self, round_: int) -> Dossier:
+        """What is kept of an opened round."""
+        return unpack(Dossier, self.archive.get(blob("dossier", round_)))
+
+    def seats_now(self, listing: Listing) -> frozenset[int]:
+        """Where those who stayed in a round have their seats now: newcomers move seats; who left has none."""
+        before = self._earlier.get(listing.plan.manifest)
+        if before is None:
+            return listing.seats
+        now = {member.id: seat for seat, member in enumerate(self.manifest.members)}
+        return frozenset(now[before.members[seat].id] for seat in listing.seats if before.members[seat].id in now)
+
+    def proposals(self, round_: int) -> list[Proposal]:
+        """The directions of a round with everybody who certified them; none if there is none."""
+        slots = range(1, self.manifest.openings + 1)
+        if not self.archive.has(blob("proposal", round_, 1)):
+            return []
+        found = [unpack(Proposal, self.archive.get(blob("proposal", round_, slot))) for slot in slots]
+        return [replace(proposal, voices=self._votes(round_, proposal.slot)) for proposal in found]
+
+    def opened_rounds(self, period: int) -> list[int]:
+        """The rounds of a period whose sum is known."""
+        return [r for r in self.periods.rounds_of(period) if self.archive.has(blob("dossier", r))]
+
+    def _is_certified(self, round_: int) -> bool:
+        """Tell whether nothing of a round is left to certify, without reading its directions."""
+        slots = range(1, self.manifest.openings + 1)
+        return all(len(self._votes(round_, slot)) >= self.manifest.tau for slot in slots)
+
+    def _votes(self, round_: int, slot: int) -> tuple[Voice, ...]:
+        name = blob("votes", round_, slot)
+        return unpack(Votes, self.archive.get(name)).voices if self.archive.has(name) else ()
+
+
+def blob(what: str, *numbers: int) -> str:
+    """How something is called in the archive."""
+    return "-".join(("settlement", what, *map(str, numbers)))
+
+
+def _certified(seat: int, reply: bytes) -> Certified | None:
+    """Read what a member signed; None if the reply is something else."""
+    try:
+        if kind_of(reply) != f"fedgap/1/{Certified.KIND}":
+            return None
+        said = unpack(Certified, reply)
+    except BadMessageError:
+        return None
+    return said if said.seat == seat else None

@@ -1,0 +1,309 @@
+"""An organisation's side of settlement: what it opens, when, and what it then erases.
+
+    Close      the run is over: sign what is offered, train no more      -> certified
+    Agenda     endorse the one list of rounds that will be opened        -> endorsement
+    Reveal     every check, then one number for each peer                -> answer
+    Challenge  a peer's signed contradiction: open that one edge         -> opening
+    Statement  our own number and the total: confirm or object           -> reaction; a final one ends the period
+
+A step takes the account and gives the next one, which is committed before the reply leaves. The same request gets the
+same bytes again; a different one in its place is refused with proof. Refused requests are kept.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from fedgap.crypto import BadSignatureError, digest, statement
+from fedgap.errors import FedgapError
+from fedgap.secagg.account import (
+    Account,
+    AnsweredPeriod,
+    Heard,
+    OpenedRound,
+    Shelf,
+    name,
+    over,
+    sum_name,
+)
+from fedgap.secagg.answering import kept_of, make_answer, open_numbers, total_of
+from fedgap.secagg.certificates import Certified, certify
+from fedgap.secagg.checks import check_outcome
+from fedgap.secagg.dispute import is_answer, numbers_for
+from fedgap.secagg.errors import (
+    BadMessageError,
+    BadServerMessageError,
+    EquivocationError,
+    OutOfOrderError,
+    RefusalError,
+)
+from fedgap.secagg.evaluation import Evaluation, periods_of
+from fedgap.secagg.evidence import Contradiction, ServerEvidence
+from fedgap.secagg.inspection import (
+    Assessor,
+    check_due,
+    check_own_roots,
+    check_recomputed,
+    check_rounds,
+    inspect,
+)
+from fedgap.secagg.me import Me
+from fedgap.secagg.messages import Invite
+from fedgap.secagg.reaction import NOT_ANSWERED, objection, react
+from fedgap.secagg.settlement import (
+    Agenda,
+    Answer,
+    Challenge,
+    Close,
+    Endorsement,
+    Opening,
+    Received,
+    Reveal,
+    RoundSecret,
+    SettlementMessage,
+    Statement,
+    receive_settlement,
+    recipient_of,
+)
+from fedgap.secagg.wire import pack, unpack
+
+MOST_REVISIONS = 100
+"""Statements of one period that are answered; each takes room in the record."""
+
+
+class Cosigner(Protocol):
+    """Co-signs a checkpoint of the ledger, or refuses because it contradicts one that it saw before."""
+
+    def __call__(self, checkpoint: bytes) -> bytes:
+        """Give the co-signature; opaque here."""
+        ...
+
+
+def _nothing(checkpoint: bytes) -> bytes:
+    """Sign no checkpoint."""
+    del checkpoint
+    return b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What follows from a request.
+
+    Attributes:
+        account: to be committed before the reply leaves.
+        reply: to the server.
+        erase: names in the vault that go; first, since nothing here needs them again.
+    """
+
+    account: Account
+    reply: bytes
+    erase: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settler:
+    """What an organisation needs to take part in settlements.
+
+    Attributes:
+        evaluation: the specification that the manifest names.
+        assessor: our own recomputation; None refuses whatever has to be recomputed.
+        origin: digest of the federation's first manifest; the ledger's records are bound to it.
+        cosign: co-signs checkpoints of the ledger.
+    """
+
+    evaluation: Evaluation
+    assessor: Assessor | None = None
+    origin: bytes
+    cosign: Cosigner = _nothing
+
+    def join(self, me: Me, account: Account, invite: Invite, advert: bytes) -> tuple[Account, bytes]:
+        """Exchange 1 of a round: sign the directions it offers, beside our one-time keys.
+
+        Raises:
+            RefusalError: an offer is not valid, or contradicts an earlier one.
+        """
+        slots, directions = certify(me, invite.offers, previous=invite.previous, signed=account.slots)
+        cosignature = self.cosign(invite.checkpoint) if invite.checkpoint else b""
+        reply = Certified(seat=me.seat, advert=advert, directions=directions, cosignature=cosignature)
+        return replace(account, slots=slots), pack(reply)
+
+    def handle(self, me: Me, account: Account, shelf: Shelf, request: bytes, *, reached: int) -> Step:
+        """Answer a settlement message of the server.
+
+        Args:
+            me: who we are.
+            account: what we remember.
+            shelf: our vault.
+            request: the server's bytes.
+            reached: the last round we were invited to.
+
+        Raises:
+            RefusalError: it is doubtful. It is kept; evidence is attached if the server contradicts itself.
+        """
+        try:
+            received = receive_settlement(me.manifest.server, request)
+        except (BadMessageError, BadSignatureError) as error:
+            raise BadServerMessageError("A request is malformed or not signed by the server.") from error
+        message = received.message
+        kind = message.KIND.removesuffix("/1")
+        try:
+            heard = self._heard(me, account, received)
+            if heard in account.heard:
+                return Step(account=account, reply=_again(shelf, heard))
+            step = self._advance(me, account, shelf, message, reached=reached)
+        except RefusalError as error:
+            kept = error.evidence or pack(ServerEvidence(messages=(request,)))
+            shelf.put(f"refused-{kind}-{digest('refused', kept)[0] % 16:02d}", kept)
+            raise
+        shelf.put(_blob(heard), step.reply)
+        return replace(step, account=replace(step.account, heard=(*step.account.heard, heard)))
+
+    def _heard(self, me: Me, account: Account, received: Received) -> Heard:
+        """Note what the server signed; a second body in one place is a contradiction."""
+        message = received.message
+        now = Heard(kind=message.KIND, context=message.context, body=received.body, signature=received.signature)
+        for before in account.heard:
+            if (before.kind, before.context) == (now.kind, now.context) and before.body != now.body:
+                place = f"server/{now.kind}", now.context, recipient_of(message)
+                proof = Contradiction(
+                    public=me.manifest.server,
+                    first=statement(*place, before.body),
+                    first_signature=before.signature,
+                    second=statement(*place, now.body),
+                    second_signature=now.signature,
+                )
+                raise EquivocationError("The server signed two messages for one place.", evidence=pack(proof))
+        return now
+
+    def _advance(self, me: Me, account: Account, shelf: Shelf, message: SettlementMessage, *, reached: int) -> Step:
+        if message.manifest != me.manifest.digest:
+            raise OutOfOrderError("The settlement belongs to another manifest.")
+        match message:
+            case Close():
+                return self._on_close(me, account, shelf, message)
+            case Agenda():
+                return self._on_agenda(me, account, message, reached=reached)
+            case Reveal():
+                return self._on_reveal(me, account, shelf, message, reached=reached)
+            case Challenge():
+                return self._on_challenge(me, account, shelf, message)
+            case _:
+                return self._on_statement(me, account, shelf, message)
+
+    def _on_close(self, me: Me, account: Account, shelf: Shelf, close: Close) -> Step:
+        """Sign what is offered with the last outcome; after this no invitation is answered."""
+        check_outcome(me.manifest, close.outcome)
+        if close.outcome.plan.round != self.evaluation.rounds:
+            raise BadServerMessageError("The run is closed with another round than its last.")
+        slots, directions = certify(me, close.offers, previous=close.outcome, signed=account.slots)
+        cosignature = self.cosign(close.checkpoint) if close.checkpoint else b""
+        shelf.put(sum_name(close.outcome.plan.round), close.outcome.total)
+        reply = Certified(seat=me.seat, advert=b"", directions=directions, cosignature=cosignature)
+        return Step(account=replace(account, slots=slots, closed=True), reply=pack(reply))
+
+    def _on_agenda(self, me: Me, account: Account, agenda: Agenda, *, reached: int) -> Step:
+        """Endorse the list of a period, once: what it holds is checked when it is revealed."""
+        periods = periods_of(me.manifest, self.evaluation)
+        done = _answered(account, agenda.period)
+        if done is not None:
+            raise OutOfOrderError("The numbers of this period were opened already.")
+        check_rounds(periods, agenda.period, [one.round for one in agenda.rounds], agenda.left_out)
+        check_due(periods, agenda.period, reached=reached, closed=account.closed)
+        signature = me.identity.sign("endorsement", agenda.context, me.seat, agenda.listed)
+        return Step(account=account, reply=pack(Endorsement(seat=me.seat, signature=signature)))
+
+    def _on_reveal(self, me: Me, account: Account, shelf: Shelf, reveal: Reveal, *, reached: int) -> Step:
+        """Check everything; then give one number for each peer, and count it."""
+        manifest = me.manifest
+        periods = periods_of(manifest, self.evaluation)
+        if any(done.period == reveal.period for done in account.answered):
+            raise OutOfOrderError("The numbers of this period were opened already.")
+        if account.openings + manifest.openings > periods.count * manifest.openings:
+            raise OutOfOrderError("All the openings that the manifest allows have been used.")
+        check_due(periods, reveal.period, reached=reached, closed=account.closed)
+        listed = inspect(manifest, self.evaluation, reveal)
+        check_own_roots(me.seat, {(held.round, held.attempt): held.root for held in account.rounds}, reveal)
+        check_recomputed(manifest, self.evaluation, self.assessor, reveal)
+        reports, own = open_numbers(me, shelf, reveal)
+        answer = make_answer(me, reveal.period, listed, reports, origin=self.origin)
+        done = AnsweredPeriod(
+            period=reveal.period,
+            listed=listed,
+            rounds=tuple(_opened(opened.listing.plan.number, opened.listing.seats) for opened in reveal.rounds),
+            own=own,
+            total=total_of(me, shelf, reveal),
+        )
+        shelf.put(_answer_name(reveal.period), pack(answer))
+        openings = account.openings + manifest.openings
+        return Step(account=replace(account, answered=(*account.answered, done), openings=openings), reply=pack(answer))
+
+    def _on_challenge(self, me: Me, account: Account, shelf: Shelf, challenge: Challenge) -> Step:
+        """Open one edge, against the peer's signed contradiction and nothing less."""
+        theirs, peer = challenge.answer, challenge.answer.seat
+        done = _answered(account, challenge.period)
+        if done is None or done.over or challenge.recipient != me.seat or peer == me.seat:
+            raise OutOfOrderError("The challenge is not for us, or we have not answered, or the period is over.")
+        if theirs.period != challenge.period or not is_answer(me.manifest, theirs, done.listed):
+            raise BadServerMessageError("The contradiction is not signed by the peer, or is over another list.")
+        ours = unpack(Answer, shelf.get(_answer_name(challenge.period)))
+        mine, other = numbers_for(ours, peer), numbers_for(theirs, me.seat)
+        if not mine or not other or mine == other:
+            raise BadServerMessageError("The peer's answer does not contradict ours, so nothing is opened.")
+        secrets = []
+        for opened in done.rounds:
+            if {me.seat, peer} <= set(opened.seats):
+                found = kept_of(shelf, (opened.round, opened.attempt))
+                if found is None:
+                    raise OutOfOrderError("The secrets of this edge are lost here.")
+                secret = next(edge.secret for edge in found[0].edges if edge.seat == peer)
+                secrets.append(RoundSecret(round=opened.round, secret=secret))
+        return Step(account=account, reply=pack(Opening(seat=me.seat, peer=peer, secrets=tuple(secrets))))
+
+    def _on_statement(self, me: Me, account: Account, shelf: Shelf, stated: Statement) -> Step:
+        """Compare it with what we computed when we answered; a final one ends the period.
+
+        Then what the period needed is erased, unless we object: with our update and our masks we can show which upload
+        is ours, and so what our number is. `Participant.forget` erases it when that is over.
+        """
+        done = _answered(account, stated.period)
+        if (done is not None and done.over) or stated.revision > MOST_REVISIONS:
+            raise OutOfOrderError("The period is over, or has been stated too often.")
+        ours = None if done is None else unpack(Answer, shelf.get(_answer_name(stated.period)))
+        complete = done is not None and done.total is not None
+        code = objection(me, done, ours, stated)
+        reply = pack(react(me, stated, code, complete=complete, origin=self.origin))
+        if not stated.final:
+            return Step(account=account, reply=reply)
+        if code not in {"", NOT_ANSWERED}:
+            return Step(account=over(account, stated.period), reply=reply)
+        rounds = periods_of(me.manifest, self.evaluation).rounds_of(stated.period)
+        gone = [held for held in account.rounds if held.round in rounds]
+        kept = tuple(held for held in account.rounds if held.round not in rounds)
+        erase = [name((held.round, held.attempt), what) for held in gone for what in ("kept", "update")]
+        erase += [_blob(heard) for heard in account.heard if heard.kind == Challenge.KIND]
+        erase += [sum_name(round_) for round_ in rounds]
+        return Step(account=replace(over(account, stated.period), rounds=kept), reply=reply, erase=tuple(erase))
+
+
+def _opened(number: tuple[int, int], seats: frozenset[int]) -> OpenedRound:
+    return OpenedRound(round=number[0], attempt=number[1], seats=tuple(sorted(seats)))
+
+
+def _answered(account: Account, period: int) -> AnsweredPeriod | None:
+    return next((done for done in account.answered if done.period == period), None)
+
+
+def _again(shelf: Shelf, heard: Heard) -> bytes:
+    """Give the same reply again; an opened edge's is erased with its period."""
+    try:
+        return shelf.get(_blob(heard))
+    except (KeyError, FedgapError) as error:
+        raise OutOfOrderError("The period is over, and what was said in it is erased.") from error
+
+
+def _answer_name(period: int) -> str:
+    return f"settlement-{period:06d}-answer"
+
+
+def _blob(heard: Heard) -> str:
+    """How the reply to a message is called in the vault."""
+    return f"settlement-{heard.kind.removesuffix('/1')}-{heard.context.hex()[:32]}"
