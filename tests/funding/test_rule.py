@@ -1,0 +1,218 @@
+"""Laws of the money rule: whatever the values, the budget adds up and nobody is a cent off."""
+
+import random
+from dataclasses import replace
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedgap.funding import Policy
+from fedgap.funding.apportion import fill, whole
+from fedgap.funding.rule import Division, Party, divide
+from fedgap.ids import OrgId
+from tests.funding.cases import NAMES, parties, policies, policy, some_parties, some_policy
+
+EXAMPLES = settings(max_examples=50)
+budgets = st.integers(0, 10**9)
+
+
+def _check_sums(given_parties: list[Party], budget: int, policy: Policy) -> Division:
+    """The budget adds up, and nobody is a cent off its exact share."""
+    found = divide(given_parties, budget, policy)
+    assert budget == sum(part.total for part in found.parts.values()) + found.carried
+    assert found.carried >= 0
+    for part in found.parts.values():
+        assert min(part.cents) >= 0
+        assert abs(part.total - (part.reimbursed + part.base + part.pool)) < 1
+    return found
+
+
+def _check_caps(given_parties: list[Party], budget: int, policy: Policy, found: Division) -> None:
+    """No leg is above its cap; who is not eligible gets nothing."""
+    rest = budget - sum(part.reimbursed for part in found.parts.values())
+    eligible = [party for party in given_parties if party.is_eligible]
+    everyone = sum(party.weight for party in eligible) or 1
+
+    for party in given_parties:
+        part = found.parts[party.organisation]
+        if policy.cost_cap is not None:
+            assert part.reimbursed <= policy.cost_cap
+        assert part.reimbursed <= party.cost
+    for owner in {party.owner for party in eligible}:
+        members = [party for party in eligible if party.owner == owner]
+        pool = sum(found.parts[party.organisation].pool for party in members)
+        weight = sum(party.weight for party in members)
+        assert pool <= policy.most * policy.lam * rest
+        assert pool <= policy.multiple * Fraction(weight, everyone) * policy.lam * rest
+    for party in given_parties:
+        if not party.is_eligible:
+            assert found.parts[party.organisation].cents == (0, 0, 0)
+
+
+@EXAMPLES
+@given(policies(), st.data(), budgets)
+def test_what_is_divided_and_carried_is_the_budget_and_caps_hold(
+    policy: Policy, data: st.DataObject, budget: int
+) -> None:
+    given_parties = data.draw(parties(policy))
+    _check_caps(given_parties, budget, policy, _check_sums(given_parties, budget, policy))
+
+
+def test_the_same_laws_hold_in_thousands_of_cases() -> None:
+    for seed in range(4000):
+        rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        rule, budget = some_policy(rng), rng.randint(0, 10 ** rng.randint(1, 9))
+        given_parties = some_parties(rng, rule)
+        _check_caps(given_parties, budget, rule, _check_sums(given_parties, budget, rule))
+
+
+@EXAMPLES
+@given(policies(), st.data(), budgets, st.randoms(use_true_random=False))
+def test_the_order_of_the_roster_moves_single_cents_only(
+    policy: Policy, data: st.DataObject, budget: int, rng: random.Random
+) -> None:
+    given_parties = data.draw(parties(policy))
+    shuffled = rng.sample(given_parties, len(given_parties))
+    one, other = divide(given_parties, budget, policy), divide(shuffled, budget, policy)
+
+    assert one.contributing == tuple(sorted(one.contributing, key=one.contributing.index))
+    assert set(one.contributing) == set(other.contributing)
+    for org, part in one.parts.items():
+        again = other.parts[org]
+        assert (part.reimbursed, part.base, part.pool) == (again.reimbursed, again.base, again.pool)
+        assert abs(part.total - again.total) <= 1
+
+
+@EXAMPLES
+@given(policies(), st.data(), budgets)
+def test_equal_organisations_get_the_same_to_a_cent(policy: Policy, data: st.DataObject, budget: int) -> None:
+    first, *others = data.draw(parties())
+    twin = replace(first, organisation=OrgId("twin"), owner="twin")
+    found = divide([first, twin, *others], budget, policy)
+    one, other = found.parts[first.organisation], found.parts[OrgId("twin")]
+
+    assert (one.reimbursed, one.base, one.pool, one.flags) == (other.reimbursed, other.base, other.pool, other.flags)
+    assert abs(one.total - other.total) <= 1
+
+
+@EXAMPLES
+@given(policies(), st.data(), budgets, st.fractions(0, 1, max_denominator=100))
+def test_more_value_is_not_less_money_while_the_same_ones_contribute(
+    policy: Policy, data: st.DataObject, budget: int, more: Fraction
+) -> None:
+    given_parties = data.draw(parties())
+    at = data.draw(st.integers(0, len(given_parties) - 1))
+    raised = replace(given_parties[at], value=(given_parties[at].value or Fraction(0)) + more)
+    before = divide(given_parties, budget, policy)
+    after = divide([*given_parties[:at], raised, *given_parties[at + 1 :]], budget, policy)
+    if before.contributing == after.contributing and before.is_by_weight == after.is_by_weight:
+        org = raised.organisation
+        assert after.parts[org].pool >= before.parts[org].pool
+        assert after.parts[org].base >= before.parts[org].base
+
+
+@EXAMPLES
+@given(policies(), st.data(), budgets)
+def test_a_negative_value_is_a_balance_and_never_a_debt(policy: Policy, data: st.DataObject, budget: int) -> None:
+    for party in (given_parties := data.draw(parties())):
+        part = divide(given_parties, budget, policy).parts[party.organisation]
+        value = party.value or Fraction(0)
+        assert part.balance == min(Fraction(0), party.balance + value)
+
+
+@EXAMPLES
+@given(st.data(), budgets)
+def test_two_who_move_value_between_them_gain_no_more_than_the_cap(data: st.DataObject, budget: int) -> None:
+    """The pump: what one loses the other gains; together they never get more of the pool than two caps."""
+    rule = policy()
+    values = data.draw(st.lists(st.fractions(0, 1, max_denominator=100), min_size=5, max_size=5))
+    moved = data.draw(st.fractions(0, 10, max_denominator=100))
+    cheats = [values[0] - moved, values[1] + moved, *values[2:]]
+    given_parties = [
+        Party(organisation=org, owner=org, weight=1, value=value) for org, value in zip(NAMES[:5], cheats, strict=True)
+    ]
+    found = divide(given_parties, budget, rule)
+    pool = sum(found.parts[org].pool for org in NAMES[:2])
+
+    assert pool <= 2 * rule.most * rule.lam * budget
+    if cheats[0] <= 0:
+        assert pool <= rule.most * rule.lam * budget
+        assert found.parts[NAMES[0]].balance == min(Fraction(0), cheats[0])
+
+
+@EXAMPLES
+@given(st.lists(st.fractions(0, 10**6), max_size=12))
+def test_whole_numbers_add_up_and_are_less_than_one_off(exact: list[Fraction]) -> None:
+    rest = sum(exact, Fraction(0)).__ceil__() - sum(exact, Fraction(0))
+    found = whole([*exact, rest])
+
+    assert sum(found) == sum([*exact, rest])
+    assert all(abs(number - part) < 1 for number, part in zip(found, [*exact, rest], strict=True))
+
+
+@EXAMPLES
+@given(
+    st.fractions(0, 10**6),
+    st.lists(st.tuples(st.fractions(0, 100), st.fractions(0, 10**6)), min_size=1, max_size=8),
+)
+def test_filling_gives_nobody_more_than_its_cap_and_wastes_nothing(
+    amount: Fraction, given_parts: list[tuple[Fraction, Fraction]]
+) -> None:
+    sizes = {at: size for at, (size, _) in enumerate(given_parts)}
+    caps = {at: cap for at, (_, cap) in enumerate(given_parts)}
+    found = fill(amount, sizes, caps)
+
+    assert all(0 <= found[at] <= caps[at] for at in sizes)
+    assert sum(found.values()) <= amount
+    if sum(found.values()) < amount:
+        assert all(found[at] == caps[at] for at, size in sizes.items() if size > 0)
+    open_ones = [at for at, size in sizes.items() if size > 0 and found[at] < caps[at]]
+    assert len({found[at] / sizes[at] for at in open_ones}) <= 1
+
+
+def _of(values: list[int | None], **more: object) -> Division:
+    given_parties = [
+        Party(organisation=org, owner=org, weight=1, value=None if value is None else Fraction(value), **more)  # type: ignore[arg-type]
+        for org, value in zip(NAMES, values, strict=False)
+    ]
+    return divide(given_parties, 100_000, policy())
+
+
+def test_a_budget_by_hand() -> None:
+    """Half equal among three, half by value 1 : 2 : 2; the cap of 40 % cuts nobody; the rider gets nothing."""
+    found = _of([1, 2, 2, 0])
+
+    assert [part.total for part in found.parts.values()] == [26_667, 36_667, 36_666, 0]
+    assert found.carried == 0
+    assert found.parts[NAMES[3]].flags == ("below-floor",)
+
+
+def test_one_that_brings_all_is_capped_and_the_rest_is_carried() -> None:
+    found = _of([5, 0, 0, 0])
+
+    assert found.parts[NAMES[0]].cents == (0, 50_000, 20_000)
+    assert found.carried == 30_000
+    assert "pool-capped" in found.parts[NAMES[0]].flags
+
+
+def test_nobody_contributes_and_everything_is_carried() -> None:
+    found = _of([-1, 0, -2])
+
+    assert found.carried == 100_000
+    assert found.contributing == ()
+
+
+def test_without_any_value_weights_pay() -> None:
+    found = _of([None, None, None])
+
+    assert found.is_by_weight
+    assert sorted(part.total for part in found.parts.values()) == [33_333, 33_333, 33_334]
+
+
+def test_costs_come_first_and_are_cut_in_proportion() -> None:
+    found = _of([1, 1, 1], cost=Fraction(50_000))
+
+    assert [part.total for part in found.parts.values()] == [33_334, 33_333, 33_333]
+    assert all(part.base == 0 for part in found.parts.values())
+    assert "cost-pro-rata" in found.parts[NAMES[0]].flags
