@@ -4,7 +4,8 @@ A task of your own needs `Task` and `Rows` (see `fedgap.learning.task` for a com
 a model is built, not when this package is imported.
 """
 
+from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.rows import Data, Rows
 from fedgap.learning.task import DataError, Task
 
-__all__ = ["Data", "DataError", "Rows", "Task"]
+__all__ = ["Data", "DataError", "LinearStack", "Rows", "Task"]

@@ -5,6 +5,7 @@ everyone's, or the organisation's own (`task.statistics`).
 """
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from fedgap.learning.faults import (
     UnknownLabelError,
     WrongArrayError,
 )
+from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.moments import Moments, Numbers
 from fedgap.learning.rows import Data, Index, Rows
 from fedgap.learning.scores import UNKNOWN
@@ -72,6 +74,12 @@ class Images:
     def labels(self) -> NDArray[np.generic]:
         """Class number of each image, shape (n,)."""
         return self.classes
+
+    @classmethod
+    def join(cls, parts: "Sequence[Images]") -> "Images":
+        """Put images of the same shape under one another."""
+        pixels = np.concatenate([part.pixels for part in parts])
+        return cls("all organisations", pixels, np.concatenate([part.classes for part in parts]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -208,15 +216,24 @@ class ImageTask(Task):
         """
         from fedgap.learning import models  # noqa: PLC0415 - torch is loaded when a model is built
 
-        options = self.options
+        stack = self.stack(rows)
+        if stack is not None:
+            return models.module_of(stack)
         channels, height, width = rows.x.shape[1:]
-        inputs = channels * height * width
-        classes = options.classes or max(2, int(rows.y.max(initial=0)) + 1)
-        if options.model == "linear":
-            return models.linear(inputs, classes)
-        if options.model == "mlp":
-            return models.mlp(inputs, options.hidden, classes, "relu", options.dropout)
-        return models.cnn(channels, (height, width), classes, options.channels, options.dropout)
+        return models.cnn(channels, (height, width), self._classes(rows), self.options.channels, self.options.dropout)
+
+    def stack(self, rows: Rows) -> LinearStack | None:
+        """Describe the linear model or the mlp; None for the cnn."""
+        options, inputs = self.options, math.prod(rows.x.shape[1:])
+        if options.model == "cnn":
+            return None
+        hidden = () if options.model == "linear" else options.hidden
+        return LinearStack(
+            widths=(inputs, *hidden, self._classes(rows)), dropout=options.dropout if hidden else 0.0, loss="softmax"
+        )
+
+    def _classes(self, rows: Rows) -> int:
+        return self.options.classes or max(2, int(rows.y.max(initial=0)) + 1)
 
     def _scaled(self, pixels: Array) -> Numbers:
         return pixels.astype(np.float64) / self.options.scale

@@ -12,8 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from fedgap import counter
+from fedgap.learning.linear_stack import LinearStack
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
 
 
 class CounterDropout(nn.Module):
@@ -42,6 +48,12 @@ class CounterDropout(nn.Module):
         drawn = counter.uniform(self._key, x.numel(), start=self._first_row * units)
         keep = torch.from_numpy((drawn >= self.share).astype(np.float32)).reshape(x.shape).to(x)
         return x * keep / (1 - self.share)
+
+
+def module_of(stack: LinearStack) -> nn.Module:
+    """Build what is described; its linear layers have the names of `LinearStack.names`."""
+    inputs, *hidden, outputs = stack.widths
+    return mlp(inputs, tuple(hidden), outputs, stack.activation, stack.dropout)
 
 
 def linear(inputs: int, outputs: int) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from fedgap.learning.local import LocalTraining
+    from fedgap.learning.plan import LocalTraining
 
 
 class Optimizer(Protocol):

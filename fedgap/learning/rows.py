@@ -1,6 +1,6 @@
 """An organisation's rows: what a task loads, what splits cut, what a model is trained on."""
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -44,6 +44,16 @@ class Rows:
     def labels(self) -> NDArray[np.generic]:
         """What each row is to predict, shape (n,)."""
         return self.y
+
+
+def join(parts: Sequence[Data]) -> Data | None:
+    """Put loaded rows of several organisations under one another; None if there are none, or if they have no `join`.
+
+    A `Data` whose rows are prepared one by one may offer `join(parts)`, a class method that takes a sequence of its
+    kind. It makes simulations of thousands of organisations possible, and changes no result.
+    """
+    joining = getattr(type(parts[0]), "join", None) if parts else None
+    return None if joining is None else joining(parts)
 
 
 def concatenate(parts: list[Rows]) -> Rows:

@@ -4,7 +4,7 @@ Element-wise in float64 (+ - x / sqrt, in the order written here), then rounded 
 machine. X is the weighted mean update, w the model, eta the server's learning rate.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from fedgap.ids import OrgId
 from fedgap.learning.engine import Update
-from fedgap.learning.vector import Vector
+from fedgap.learning.parameters import Vector
 
 Array = NDArray[np.float64]
+
+_ADAPTIVE = {"fedadam", "fedadagrad", "fedyogi"}
+_STRIPE = 2**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,30 @@ def step(rule: ServerRule, state: ServerState, mean: Array) -> ServerState:
         second = _second_moment(rule, second, mean * mean)
         change = rule.lr * first / (np.sqrt(second) + rule.tau)
     return ServerState(model=(before + change).astype(np.float32), first=first, second=second)
+
+
+def step_in_parts(rule: ServerRule, state: ServerState, mean: Callable[[slice], Array]) -> ServerState:
+    """Apply a mean update X that is told stripe by stripe: the same bits as `step`, with little memory beside.
+
+    Args:
+        rule: which step.
+        state: before it.
+        mean: gives a stripe of X, float64.
+    """
+    size = state.model.size
+    model = np.empty(size, np.float32)
+    first = state.first if rule.optimizer == "fedavg" else np.empty(size, np.float64)
+    second = np.empty(size, np.float64) if rule.optimizer in _ADAPTIVE else state.second
+    for at in range(0, size, _STRIPE):
+        part = slice(at, at + _STRIPE)
+        before = ServerState(model=state.model[part], first=state.first[part], second=state.second[part])
+        after = step(rule, before, mean(part))
+        model[part] = after.model
+        if first is not state.first:
+            first[part] = after.first
+        if second is not state.second:
+            second[part] = after.second
+    return ServerState(model=model, first=first, second=second)
 
 
 def _second_moment(rule: ServerRule, second: Array, square: Array) -> Array:

@@ -73,6 +73,13 @@ class Table:
         """What each row is to predict, shape (n,)."""
         return self.label
 
+    @classmethod
+    def join(cls, parts: "Sequence[Table]") -> "Table":
+        """Put tables with the same columns under one another."""
+        names = parts[0].columns
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
+        return cls("all organisations", columns, np.concatenate([part.label for part in parts]))
+
 
 @dataclass(frozen=True, slots=True)
 class _Grid:

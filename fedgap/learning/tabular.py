@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedgap.config.task import TabularOptions
 from fedgap.learning import table_statistics
 from fedgap.learning.faults import InfiniteNumberError, OneColumnError, WrongColumnsError
+from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.moments import Numbers
 from fedgap.learning.rows import Data, Rows
 from fedgap.learning.scores import UNKNOWN
@@ -128,19 +129,26 @@ class TabularTask(Task):
         return workarounds(_table(data), own, self.levels(shared), self.classes(shared), constant)
 
     def model(self, rows: Rows) -> "nn.Module":
-        """Build the linear model or the mlp.
+        """Build the linear model or the mlp (see `stack`)."""
+        from fedgap.learning import models  # noqa: PLC0415 - torch is loaded when a model is built
+
+        return models.module_of(self.stack(rows))
+
+    def stack(self, rows: Rows) -> LinearStack:
+        """Describe the linear model or the mlp.
 
         Args:
             rows: of everyone who trains together; unless task.classes names them, their classes are counted.
         """
-        from fedgap.learning import models  # noqa: PLC0415 - torch is loaded when a model is built
-
-        options, inputs, outputs = self.options, rows.x.shape[1], 1
+        options, outputs = self.options, 1
         if self.kind == "classification":
             outputs = max(2, len(options.classes), int(rows.y.max(initial=0)) + 1)
-        if options.model == "linear":
-            return models.linear(inputs, outputs)
-        return models.mlp(inputs, options.hidden, outputs, options.activation, options.dropout)
+        return LinearStack(
+            widths=(rows.x.shape[1], *(() if options.model == "linear" else options.hidden), outputs),
+            activation=options.activation,
+            dropout=0.0 if options.model == "linear" else options.dropout,
+            loss="softmax" if self.kind == "classification" else "squared",
+        )
 
     def _scaling(self, shared: TableStatistics, own: TableStatistics) -> tuple[Numbers, Numbers]:
         """What to take from each numeric column and what to divide it by; shapes (p,)."""

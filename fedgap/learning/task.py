@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fedgap.errors import FedgapError
+from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.rows import Data, Rows
 
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ class Task(ABC):
     @abstractmethod
     def model(self, rows: Rows) -> nn.Module:
         """Build the untrained model that fits rows like these (look at shapes only)."""
+
+    def stack(self, rows: Rows) -> LinearStack | None:
+        """Describe `model(rows)`, if it is a stack of linear layers, so that it can be trained without torch.
+
+        Fast engines compute what this says in place of `model` and `loss`; None, the default, keeps them out.
+        """
+        del rows
+        return None
 
     def statistics(self, data: Data) -> Any:  # noqa: ANN401 - each task has its own statistics
         """Sum up what preprocessing needs to know of one organisation's training rows."""
@@ -114,3 +123,16 @@ class Task(ABC):
         if self.kind == "classification":
             return functional.cross_entropy(outputs, targets, reduction="none")
         return 0.5 * (outputs.reshape(targets.shape) - targets) ** 2
+
+
+def described(task: Task, rows: Rows) -> LinearStack | None:
+    """The stack of linear layers that the task trains, or None.
+
+    A description counts only if nothing was overridden below the class that gives it: somebody who derives a task and
+    changes its `model` or `loss` gets these trained, whatever an inherited `stack` says.
+    """
+    lineage = type(task).__mro__
+    giver = next(number for number, of in enumerate(lineage) if "stack" in vars(of))
+    if any(name in vars(of) for of in lineage[:giver] for name in ("model", "loss")):
+        return None
+    return task.stack(rows)

@@ -4,9 +4,8 @@ The module's parameters become views into one tensor, in the order of `named_par
 clipping, proximal term and optimiser work on a single vector, whatever the model looks like inside.
 """
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,20 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedgap import counter
-from fedgap.errors import FedgapError
 from fedgap.learning.models import CounterDropout
+from fedgap.learning.parameters import ModelError, Vector
 from fedgap.learning.rows import Rows
 from fedgap.learning.task import Task
-
-Vector = NDArray[np.float32]
-
-
-class ModelError(FedgapError):
-    """The task's model cannot be trained in a federation."""
-
-    code = "learning.model"
-    remedy = "Correct the task's model."
-    exit_status = 2
 
 
 class FlatModel:
@@ -54,6 +43,7 @@ class FlatModel:
         self.loss = loss
         self.device = device
         self.dtype = dtype
+        self.channels_last = False
         _refuse_buffers(module)
         parameters = list(self.module.parameters())
         self.size = sum(p.numel() for p in parameters)
@@ -90,7 +80,8 @@ class FlatModel:
 
     def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Move rows to where the model computes."""
-        x = torch.from_numpy(rows.x).to(self.device, self.dtype)
+        layout = torch.channels_last if self.channels_last else torch.preserve_format
+        x = torch.from_numpy(rows.x).to(self.device, self.dtype, memory_format=layout)
         y = torch.from_numpy(rows.y).to(self.device)
         return x, y if not y.is_floating_point() else y.to(self.dtype)
 
@@ -153,23 +144,6 @@ def initial(task: Task, like: Rows, seed: int) -> Vector:
                 values = ((2 * drawn - 1) * bound).astype(np.float32).reshape(parameter.shape)
                 parameter.data = torch.from_numpy(values)
     return FlatModel(module, task.loss, torch.device("cpu")).read().astype(np.float32)
-
-
-def digest(vector: Vector) -> str:
-    """SHA-256 of the parameters as little-endian float32, in hexadecimal: equal digests are equal bits."""
-    return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").tobytes()).hexdigest()
-
-
-def packed(vector: Vector, description: Mapping[str, str]) -> bytes:
-    """Write the parameters as a safetensors file with one tensor, `parameters`, and a description."""
-    from safetensors.numpy import save  # noqa: PLC0415 - only where a model is written
-
-    return bytes(save({"parameters": np.ascontiguousarray(vector, dtype="<f4")}, dict(description)))
-
-
-def use_one_thread() -> None:
-    """Let this process compute in one thread: sums keep their order, so that the same seed gives the same bits."""
-    torch.set_num_threads(1)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from fedgap import counter
 from fedgap.ids import OrgId
-from fedgap.learning.local import DivergedError, EmptyTrainingError, LocalTraining, Trained, train
+from fedgap.learning.local import train
 from fedgap.learning.models import linear, mlp
+from fedgap.learning.plan import DivergedError, EmptyTrainingError, LocalTraining, Trained
 from fedgap.learning.rows import Rows
 from fedgap.learning.vector import FlatModel
 

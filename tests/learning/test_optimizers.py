@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedgap.learning.local import LocalTraining
 from fedgap.learning.optimizers import optimizer
+from fedgap.learning.plan import LocalTraining
 
 STEPS, SIZE = 20, 7
 

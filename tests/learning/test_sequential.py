@@ -6,7 +6,8 @@ import torch
 from fedgap.config.task import TabularOptions
 from fedgap.ids import OrgId
 from fedgap.learning.engine import Member
-from fedgap.learning.local import LocalTraining, train
+from fedgap.learning.local import train
+from fedgap.learning.plan import LocalTraining
 from fedgap.learning.rows import Rows
 from fedgap.learning.sequential import SequentialEngine
 from fedgap.learning.tabular import TabularTask

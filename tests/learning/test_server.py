@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedgap.ids import OrgId
 from fedgap.learning.engine import Update
-from fedgap.learning.server import ServerRule, ServerState, begin, mean_update, step
+from fedgap.learning.server import ServerRule, ServerState, begin, mean_update, step, step_in_parts
 
 RULES = ("fedavg", "fedavgm", "fedadam", "fedadagrad", "fedyogi")
 numbers = st.floats(-100, 100, width=32)
@@ -121,3 +121,18 @@ def test_those_who_are_absent_leave_their_weight_to_the_others() -> None:
 
 def test_a_single_update_is_its_own_mean() -> None:
     assert mean_update([update(NAMES[0], [0.1, -3.0])], {NAMES[0]: Fraction(1, 7)}).tolist() == [0.1, -3.0]
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_a_step_in_parts_gives_the_same_bits(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedgap.learning.server._STRIPE", 7)
+    rng, rule = np.random.default_rng(1), ServerRule(optimizer=optimizer, lr=0.3)
+    whole = parts = begin(rng.normal(size=50).astype(np.float32))
+    for _ in range(3):
+        mean = rng.normal(size=50)
+        whole = step(rule, whole, mean)
+        parts = step_in_parts(rule, parts, mean.__getitem__)
+
+    for name in ("model", "first", "second"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+        assert getattr(whole, name).dtype == getattr(parts, name).dtype

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fedgap.learning import Rows, Task
 from fedgap.learning.models import cnn, mlp
-from fedgap.learning.vector import FlatModel, ModelError, build, digest, initial, packed, pick_device
+from fedgap.learning.parameters import ModelError, digest, packed
+from fedgap.learning.vector import FlatModel, build, initial, pick_device
 
 CPU = torch.device("cpu")
 ROWS = Rows(np.ones((5, 4), np.float32), np.array([0, 1, 0, 1, 1]))

@@ -1,0 +1,232 @@
+"""fedgap's engines against a plain PyTorch loop, Flower's simulation runtime and pfl-research, on the same rows.
+
+    python bench/simulate.py [--json] [--quick] [--environments FOLDER] [--growth FOLDER] [--device cuda]
+
+Every contestant is a process of its own with one thread, given the same rows in the same order from the same weights.
+A figure is the processor time of a round, the mean of all rounds but the first, the least of a few runs; the runs of
+the contestants take turns. The final weights of all must agree. Flower's and pfl-research's packages are installed
+into environments below FOLDER (a temporary one if left out); where that cannot be, they are named in `not_measured`.
+Of the processes engine the processor time is that of the longest way through it: the parent and the busiest worker.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bench.contestants.cells import CELLS, CNN, LOGISTIC, MLP, RAGGED, TEN, workload_of
+from bench.contestants.environments import Environment, MissingError, environment
+from bench.contestants.growth import draw, grow
+from bench.contestants.running import FailedError, Run, least, run
+from bench.contestants.workload import Cell
+
+REPEATS = 2
+TOLERANCE = 1e-3
+"""Final weights of a contestant and of the plain loop, absolute: float32 sums in another order, and now and then an
+input of a ReLU or a pooling that is on the other side of a tie."""
+
+TABULAR = ("closed-form", "stacked-manual", "stacked-autograd", "sequential")
+IMAGES = ("sequential", "sequential-channels-last", "processes")
+FASTEST = {"one core": TABULAR[:3], "cnn": ("sequential-channels-last",), "two": ("processes",)}
+FLOWER_CELLS = (MLP, LOGISTIC, TEN)
+PFL_CELLS = (MLP, CNN)
+GPU_CELLS = "MLP with 10, 100, 1,000 and 10,000 organisations a round, CNN with 10, 100 and 500"
+
+Start = Callable[[str], Run]
+
+
+class Peers:
+    """Contestants from environments of their own; whoever is missing is remembered with the reason."""
+
+    def __init__(self, folder: Path, *, wanted: bool) -> None:
+        self.missing: dict[str, str] = {}
+        self.found: dict[str, Environment] = {}
+        for name in ("flower", "pfl-research"):
+            if not wanted:
+                self.missing[name] = "left out by --quick"
+                continue
+            try:
+                self.found[name] = environment(name, folder)
+            except MissingError as error:
+                self.missing[name] = str(error)
+
+    def starts(self, cell: Cell) -> dict[str, Start]:
+        """How to start those that take part in a cell."""
+        found: dict[str, Start] = {}
+        for name, script, cells in (
+            ("flower", "flower_simulation.py", FLOWER_CELLS),
+            ("pfl-research", "pfl_simulation.py", PFL_CELLS),
+        ):
+            if name in self.found and cell.name in {one.name for one in cells}:
+                found[name] = _start(script, self.found[name].python)
+        return found
+
+
+def _start(script: str, python: Path = Path(sys.executable), *arguments: str) -> Start:
+    return lambda workload: run(script, workload, *arguments, python=python)
+
+
+def measure(cell: Cell, peers: Peers, *, repeats: int, device: str) -> dict[str, Any]:
+    """One cell: every contestant's figures."""
+    engines = IMAGES if cell.convolutional else TABULAR
+    starts: dict[str, Start] = {"plain loop": _start("plain_loop.py")}
+    for engine in engines:
+        starts[engine] = _start("fedgap_engines.py", Path(sys.executable), engine, "--device", device)
+    peer = peers.starts(cell)
+    runs: dict[str, list[Run]] = {}
+    failed: dict[str, str] = {}
+    with _saved(cell) as path:
+        for number in range(repeats):
+            for name, start in (starts | (peer if number == 0 else {})).items():
+                try:
+                    runs.setdefault(name, []).append(start(path))
+                except FailedError as error:
+                    failed[name] = str(error)
+    best = {name: least(of) for name, of in runs.items() if of}
+    reference = best["plain loop"].model
+    return {
+        "cell": cell.name,
+        "clients": cell.clients,
+        "cohort": cell.cohort,
+        "rounds": cell.rounds,
+        "parameters": int(reference.size),
+        "contestants": {name: one.figures(cell.cohort, reference) for name, one in best.items()},
+        "failed": failed,
+    }
+
+
+@contextmanager
+def _saved(cell: Cell) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "workload.npz"
+        workload_of(cell).save(path)
+        yield str(path)
+
+
+def bar(name: str, value: float, bound: float, better: str) -> dict[str, Any]:
+    """One row of `bars`."""
+    holds = value >= bound if better == "higher" else value <= bound
+    return {"name": name, "value": value, "bound": bound, "better": better, "holds": holds}
+
+
+def times(cell: Mapping[str, Any], ours: tuple[str, ...], theirs: str, unit: str = "cpu_ms_a_round") -> float | None:
+    """How many times as fast the fastest of our engines is; None if one of the two was not measured."""
+    figures = cell["contestants"]
+    measured = [figures[name][unit] for name in ours if name in figures]
+    return figures[theirs][unit] / min(measured) if measured and theirs in figures else None
+
+
+def bars(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare what was measured with the bars of the design."""
+    of = {cell["cell"]: cell for cell in cells}
+    wanted = (
+        (MLP, "one core", "plain loop", 30),
+        (MLP, "one core", "flower", 200),
+        (LOGISTIC, "one core", "plain loop", 40),
+        (LOGISTIC, "one core", "flower", 300),
+        (RAGGED, "one core", "plain loop", 20),
+        (TEN, "one core", "plain loop", 12),
+        (TEN, "one core", "flower", 90),
+        (CNN, "cnn", "plain loop", 1.0),
+        (CNN, "two", "plain loop", 1.5),
+    )
+    rows = []
+    for where, which, theirs, bound in wanted:
+        value = times(of[where.name], FASTEST[which], theirs)
+        if value is not None:
+            cores = "two processes" if which == "two" else "one core"
+            rows.append(bar(f"{where.name}: times as fast as {theirs}, {cores}", value, bound, "higher"))
+    closed = of[MLP.name]["contestants"].get("closed-form")
+    if closed:
+        rows.append(bar("tabular: start to the end of round 1, s", closed["first_round_s"], 1.0, "lower"))
+        rows.append(bar("tabular: peak memory, MB", closed["peak_mb"], 100, "lower"))
+    for cell in cells:
+        worst = max(figures["difference"] for figures in cell["contestants"].values())
+        rows.append(bar(f"{cell['cell']}: largest difference of final weights", worst, TOLERANCE, "lower"))
+        rows.append(bar(f"{cell['cell']}: contestants that failed", len(cell["failed"]), 0, "lower"))
+    return rows
+
+
+def benchmark(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure everything; --quick takes fewer rounds and one run of each, with peers only from --environments."""
+    peers = Peers(folder, wanted=not chosen.quick or chosen.environments is not None)
+    cells = [
+        measure(
+            replace(cell, rounds=max(3, cell.rounds // 4)) if chosen.quick else cell,
+            peers,
+            repeats=1 if chosen.quick else REPEATS,
+            device=chosen.device,
+        )
+        for cell in CELLS
+    ]
+    growth = grow() if chosen.growth else {}
+    if chosen.growth:
+        draw(growth, chosen.growth)
+    left_out = [f"{name}: {reason}" for name, reason in peers.missing.items()]
+    if chosen.device == "cpu":
+        left_out.append(f"on a GPU: {GPU_CELLS}: no GPU here (--device cuda where there is one)")
+    if not chosen.growth:
+        left_out.append("growth with organisations and parameters: asked for with --growth FOLDER")
+    return {
+        "benchmark": "simulate",
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "contestants": [
+            f"plain loop (torch {version('torch')})",
+            *[f"fedgap {name}" for name in dict.fromkeys(TABULAR + IMAGES)],
+            *peers.found,
+        ],
+        "cells": cells,
+        "growth": growth,
+        "bars": bars(cells),
+        "not_measured": left_out,
+    }
+
+
+def main() -> None:
+    """Print tables, or the JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and runs; peers only with --environments")
+    parser.add_argument("--environments", type=Path, help="folder that keeps the environments of the peers")
+    parser.add_argument("--growth", type=Path, help="also measure growth, and draw it into this folder")
+    parser.add_argument("--device", default="cpu", help="of our engines: cpu or cuda")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        result = benchmark(chosen, (chosen.environments or Path(temporary)).resolve())
+    if chosen.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
+    sys.exit(not all(row["holds"] for row in result["bars"]))
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print the cells as tables, then the bars."""
+    for cell in result["cells"]:
+        print(f"\n{cell['cell']}: {cell['cohort']} of {cell['clients']} a round, {cell['parameters']} parameters")
+        for name, figures in cell["contestants"].items():
+            told = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            print(f"  {name:26} {told}")
+        for name, reason in cell["failed"].items():
+            print(f"  {name:26} failed: {reason}")
+    print()
+    for row in result["bars"]:
+        sign = ">=" if row["better"] == "higher" else "<="
+        print(f"{'holds' if row['holds'] else 'FAILS'}  {row['value']:10.4g} {sign} {row['bound']:<8g} {row['name']}")
+    for text in result["not_measured"]:
+        print(f"not measured: {text}")
+
+
+if __name__ == "__main__":
+    main()
