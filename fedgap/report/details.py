@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedgap.report import figures
+from fedgap.report.contribution import contribution_words
 from fedgap.report.fields import MODELS, PLACES, Place, dig, scores_path
 from fedgap.report.markup import Html, element, joined
 from fedgap.report.reasons import Reasons, find_reason
@@ -64,7 +65,7 @@ def _model(org: Mapping[str, Any], model: str) -> Html:
     return joined([MODELS[model], " ", note])
 
 
-def contribution(organisations: Organisations, names: Names, reasons: Reasons) -> Html:
+def contribution(report: Mapping[str, Any], organisations: Organisations, names: Names, reasons: Reasons) -> Html:
     """What each organisation contributed, and what simpler rules would say."""
     columns = [
         _ORGANISATION,
@@ -85,7 +86,9 @@ def contribution(organisations: Organisations, names: Names, reasons: Reasons) -
         ]
         for org in organisations
     ]
-    return table("Value, in units of the utility, and share of each organisation", columns, [[row] for row in rows])
+    said = [element("p", line, class_="quiet") for line in contribution_words(report)]
+    shown = table("Value, in units of the utility, and share of each organisation", columns, [[row] for row in rows])
+    return joined([*said, shown])
 
 
 def metered(organisations: Organisations, names: Names, reasons: Reasons) -> Html:

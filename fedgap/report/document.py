@@ -1,4 +1,4 @@
-"""The report page: the answer first, then who gains, then the pictures, then every number and every reason."""
+"""The report page: the answer first, then who gains, the pictures, who contributed, then every number and reason."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,14 +6,11 @@ from typing import Any
 from fedgap.report import details, figures, intervals, trend
 from fedgap.report.answer import summary
 from fedgap.report.fields import MEANINGS, MODELS, PLACES, RECOMMENDED, VERDICTS, Place, dig
-from fedgap.report.markup import Html, element, joined, raw
+from fedgap.report.markup import Html, element, joined
 from fedgap.report.names import display_names, shortened
 from fedgap.report.reasons import Reasons
-from fedgap.report.style import SHEET
+from fedgap.report.shell import shell
 from fedgap.report.tables import Column, table
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""The browser itself refuses scripts and anything from outside."""
 
 _DRAWN = 100
 """Pictures stay readable up to here; the tables hold everyone."""
@@ -48,16 +45,7 @@ def page(report: Mapping[str, Any]) -> str:
     reasons.add_unused(report.get("reasons") or {}, "")
     if len(reasons):
         body.append(_section("Reasons for what is not given", reasons.listed()))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", f"{report['federation']['name']} - fedgap report"),
-        element("style", raw(SHEET)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+    return shell(f"{report['federation']['name']} - fedgap report", body)
 
 
 def _section(title: str, *content: Html, class_: str = "part") -> Html:
@@ -210,8 +198,8 @@ def _numbers(
     metric = report["metric"]["name"]
     rounds = element("details", element("summary", "Every round"), details.rounds(report, reasons))
     parts = [
+        _section("Contribution", details.contribution(report, organisations, names, reasons)),
         _section("All scores", *(details.scores(organisations, names, place, metric, reasons) for place in PLACES)),
-        _section("Contribution", details.contribution(organisations, names, reasons)),
         _section("Work", details.metered(organisations, names, reasons)),
         rounds,
     ]

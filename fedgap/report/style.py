@@ -88,6 +88,9 @@ _CHARTS = """
 .chart .federated .mark > * { fill: var(--federated); } .chart .personalised .mark > * { fill: var(--personalised); }
 .chart .pooled .mark > * { fill: var(--pooled); }
 .chart .line { fill: none; stroke: var(--federated); stroke-width: 2; vector-effect: non-scaling-stroke; }
+.chart .between { stroke: var(--federated); stroke-width: 2; opacity: .5; }
+.chart .other { fill: var(--quiet); opacity: .35; }
+.chart .ring { fill: none; stroke: var(--accent); stroke-width: 3; }
 .chart .point { fill: var(--federated); stroke: var(--card); stroke-width: 1; }
 """
 

@@ -4,6 +4,7 @@ Everything is chosen on training rows only. Test rows are looked at once, at the
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,17 +13,19 @@ from fedgap.config import FederationConfig
 from fedgap.ids import OrgId
 from fedgap.learning import scores
 from fedgap.learning.engine import Member
-from fedgap.learning.local import DivergedError, LocalTraining
-from fedgap.learning.rows import Rows, concatenate
-from fedgap.learning.sequential import SequentialEngine
+from fedgap.learning.engines import Engines, starting_vector
+from fedgap.learning.parameters import ModelError, Vector
+from fedgap.learning.plan import DivergedError, LocalTraining
+from fedgap.learning.rows import Index, Rows, concatenate
 from fedgap.learning.server import ServerState
-from fedgap.learning.vector import ModelError, Vector, initial, pick_device
-from fedgap.simulation.aggregate import aggregation
-from fedgap.simulation.federate import AfterRound, FederationPlan, RoundDone, federate, local_training, server_rule
+from fedgap.simulation.aggregate import Aggregation, aggregation
+from fedgap.simulation.federate import AfterRound, FederationPlan, RoundDone, federation, local_training, server_rule
+from fedgap.simulation.lockstep import Course, answered_by, side_by_side
 from fedgap.simulation.sites import Site, SplitSites, split_plan
-from fedgap.simulation.tuning import Choice, Losses, best, checkpoints, curve, retrain, tuned
+from fedgap.simulation.tuning import Choice, Losses, best, checkpoints, curves, retrained, tuned
 
 Tick = Callable[[], None]
+Found = Callable[[int], Aggregation]
 POOLED = OrgId("pooled")
 """Seeds the row order of the pooled training; no organisation trains under this name in round 0."""
 
@@ -66,17 +69,25 @@ def learning_rates(config: FederationConfig) -> tuple[float, ...]:
 
 
 class Split:
-    """The work on one split; `compete` is the way in."""
+    """The work on one split; `compete`, or `course` beside that of other splits, is the way in."""
 
-    def __init__(self, config: FederationConfig, sites: Sequence[Site], rows: SplitSites, tick: Tick) -> None:
+    def __init__(
+        self,
+        config: FederationConfig,
+        sites: Sequence[Site],
+        rows: SplitSites,
+        tick: Tick,
+        engines: Engines | None = None,
+    ) -> None:
         self.config, self.rows, self.tick = config, rows, tick
         self.kind = rows.task.kind
         self.names = list(rows.train)
         self.federated_rows = {org: rows.training(org, "federated") for org in self.names}
         like = concatenate(list(self.federated_rows.values()))
-        self.device = pick_device(config.training.device)
-        self.engine = SequentialEngine(rows.task, like, local_training(config), self.device)
-        self.start = initial(rows.task, like, config.federation.seed)
+        engines = engines or Engines(device=config.training.device)
+        self.engine, self.why = engines.open(rows.task, like, local_training(config))
+        self.together = self.engine.name.startswith("stacked")
+        self.start = starting_vector(rows.task, like, config.federation.seed)
         self._check_outputs(like)
         cut = split_plan(config, rows.task)
         self.folds = {
@@ -91,19 +102,31 @@ class Split:
         )
 
     def compete(self, protocol: str, after_round: AfterRound | None = None) -> Contenders:
+        """Train every contender of this split (see `course`)."""
+        return answered_by(self.engine, self.course(protocol, after_round))
+
+    def course(
+        self, protocol: str, after_round: AfterRound | None = None, found: Found | None = None
+    ) -> Course[Contenders]:
         """Train every contender of this split.
 
         Args:
             protocol: what the federation that counts is added with; cross-validation leaves out the masks.
             after_round: watches the rounds of the federation that counts (not those of cross-validation).
+            found: gives what the federation that counts is added with, in place of `protocol`, once its number of
+                rounds is known.
         """
-        alone = {org: self._alone(org) for org in self.names}
-        pooled, pool = self._pooled()
+        solo = [self._alone(org) for org in self.names]
+        *apart, (pooled, pool) = yield from side_by_side([*solo, self._pooled()], together=self.together)
+        alone = dict(zip(self.names, apart, strict=True))
         unmasked = "sum" if protocol == "full" else protocol
-        choice, starts, left_out = self._tune_federation(unmasked)
-        common = self._federate(choice, self._members(None), protocol, after_round)
+        choice, starts, left_out = yield from self._tune_federation(unmasked)
+        adding = None if found is None else found(choice.length)
+        members = self._members(None)
+        common = yield from self._federation(choice.lr, choice.length, members, protocol, after_round, adding)
         self.tick()
-        own = {org: self._personalise(org, common.model, starts, left_out[org]) for org in self.names}
+        tunings = [self._personalise(org, common.model, starts, left_out[org]) for org in self.names]
+        own = dict(zip(self.names, (yield from side_by_side(tunings, together=self.together)), strict=True))
         return Contenders(
             alone={org: vector for org, (vector, _) in alone.items()},
             federated=common.model,
@@ -124,17 +147,18 @@ class Split:
                 remedy = "Give the model one output for each class."
                 raise ModelError(f"There are more classes than the model's {outputs} outputs.", remedy=remedy)
 
-    def _alone(self, org: OrgId) -> tuple[Vector, Choice]:
+    def _alone(self, org: OrgId) -> Course[tuple[Vector, Choice]]:
         """An organisation by itself: its rows, its own statistics, tuned."""
         rows = self.rows.training(org, "alone")
-        plan = self._solo(self.config.baselines.epochs)
-        found = tuned(
-            self.engine.model, self.start, rows, self.folds[org], plan, learning_rates(self.config), org, self.kind
-        )
+        return self._tuned(rows, self.folds[org], org)
+
+    def _tuned(self, rows: Rows, folds: Sequence[Index], who: OrgId) -> Course[tuple[Vector, Choice]]:
+        plan, lrs = self._solo(self.config.baselines.epochs), learning_rates(self.config)
+        found = yield from tuned(self.engine.outputs, self.start, rows, folds, plan, lrs, who, self.kind)
         self.tick()
         return found
 
-    def _pooled(self) -> tuple[Vector, Choice]:
+    def _pooled(self) -> Course[tuple[Vector, Choice]]:
         """All training rows in one place; the parts left out are the organisations' parts together."""
         parts = [self.rows.training(org, "pooled") for org in self.names]
         first = dict(zip(self.names, np.cumsum([0, *map(len, parts)]), strict=False))
@@ -143,16 +167,13 @@ class Split:
             left_out = [first[org] + fold[number] for org, fold in self.folds.items() if number < len(fold)]
             if left_out:
                 folds.append(np.concatenate(left_out))
-        plan = self._solo(self.config.baselines.epochs)
         rows = concatenate(parts)
         covered = np.concatenate(folds) if folds else np.zeros(0, np.int64)
         if len(covered) < len(rows) and folds:  # organisations with a single row never leave it out
             folds[0] = np.concatenate([folds[0], np.setdiff1d(np.arange(len(rows)), covered)])
-        found = tuned(self.engine.model, self.start, rows, folds, plan, learning_rates(self.config), POOLED, self.kind)
-        self.tick()
-        return found
+        return self._tuned(rows, folds, POOLED)
 
-    def _tune_federation(self, protocol: str) -> tuple[Choice, list[Vector], dict[OrgId, Losses]]:
+    def _tune_federation(self, protocol: str) -> Course[tuple[Choice, list[Vector], dict[OrgId, Losses]]]:
         """Federations in which every organisation leaves a part out.
 
         Returns:
@@ -162,30 +183,34 @@ class Split:
         tune = self.config.baselines.tune_federation
         lrs = learning_rates(self.config) if tune else (self.config.training.lr,)
         lengths = checkpoints(self.plan.rounds) if tune else (self.plan.rounds,)
-        models: dict[tuple[float, int], list[Vector]] = {(lr, length): [] for lr in lrs for length in lengths}
-        for lr in lrs:
-            for fold in range(self.config.baselines.folds):
-                self._watch(lr, fold, protocol, {length: models[lr, length] for length in lengths})
-                self.tick()
+        count = self.config.baselines.folds
+        cohorts = [self._members(fold) for fold in range(count)]
+        watched = [self._watched(lr, cohort, protocol, lengths) for lr in lrs for cohort in cohorts]
+        kept = yield from side_by_side(watched, together=self.together)
+        models = {
+            (lr, length): [of[length] for of in kept[first : first + count]]
+            for first, lr in zip(range(0, len(kept), count), lrs, strict=True)
+            for length in lengths
+        }
         losses = {key: self._left_out_losses(vectors) for key, vectors in models.items()}
         joined = {key: np.concatenate(list(of.values())) for key, of in losses.items()}
         lr, rounds = min(joined, key=lambda key: _mean(joined[key]))
         return Choice(lr=lr, length=rounds, losses=joined[lr, rounds]), models[lr, rounds], losses[lr, rounds]
 
-    def _watch(self, lr: float, fold: int, protocol: str, keep: Mapping[int, list[Vector]]) -> None:
-        """Run one federation without the fold's rows; keep the model after each number of rounds asked for."""
+    def _watched(
+        self, lr: float, cohort: Sequence[Member], protocol: str, lengths: Sequence[int]
+    ) -> Course[dict[int, Vector]]:
+        """Run one federation; keep the model after each number of rounds asked for, NaN once it ran away."""
+        kept = {length: np.full_like(self.start, np.nan) for length in lengths}
 
         def after_round(done: RoundDone) -> None:
-            if done.number in keep:
-                keep[done.number].append(done.state.model)
+            if done.number in kept:
+                kept[done.number] = done.state.model
 
-        try:
-            choice = Choice(lr=lr, length=max(keep), losses=np.zeros(0))
-            self._federate(choice, self._members(fold), protocol, after_round)
-        except DivergedError:
-            for vectors in keep.values():
-                if len(vectors) == fold:
-                    vectors.append(np.full_like(self.start, np.nan))
+        with suppress(DivergedError):
+            yield from self._federation(lr, max(lengths), cohort, protocol, after_round)
+        self.tick()
+        return kept
 
     def _left_out_losses(self, models: Sequence[Vector]) -> dict[OrgId, Losses]:
         found = {}
@@ -210,17 +235,23 @@ class Split:
                 members.append(Member(org=org, rows=rows.take(kept)))
         return members
 
-    def _federate(
-        self, choice: Choice, cohort: Sequence[Member], protocol: str, after_round: AfterRound | None
-    ) -> ServerState:
-        self.engine.plan = local_training(self.config, lr=choice.lr)
-        plan = replace(self.plan, rounds=choice.length)
-        adding = aggregation(protocol, self.config, self.attested, self.start.size)
-        return federate(self.engine, self.start, cohort, plan, adding, after_round)
+    def _federation(
+        self,
+        lr: float,
+        rounds: int,
+        cohort: Sequence[Member],
+        protocol: str,
+        after_round: AfterRound | None,
+        adding: Aggregation | None = None,
+    ) -> Course[ServerState]:
+        local, plan = local_training(self.config, lr=lr), replace(self.plan, rounds=rounds)
+        if adding is None:
+            adding = aggregation(protocol, self.config, self.attested, self.start.size)
+        return federation(self.start, cohort, plan, local, adding, after_round)
 
     def _personalise(
         self, org: OrgId, common: Vector, starts: Sequence[Vector], before: Losses
-    ) -> tuple[Vector, Choice]:
+    ) -> Course[tuple[Vector, Choice]]:
         """Fine-tune the common model on the organisation's rows, if its own rows left out say that it helps.
 
         It must help by more than one standard error of the mean improvement; else the common model stays.
@@ -231,15 +262,13 @@ class Split:
         self.tick()
         if not folds or not plan.epochs:
             return common, keep
-        found = {
-            lr: curve(self.engine.model, starts[: len(folds)], rows, folds, replace(plan, lr=lr), org, self.kind)
-            for lr in learning_rates(self.config)
-        }
-        choice = best(found)
+        lrs, outputs = learning_rates(self.config), self.engine.outputs
+        choice = best((yield from curves(outputs, starts[: len(folds)], rows, folds, plan, lrs, org, self.kind)))
         gain = before - choice.losses if np.isfinite(before).all() else np.zeros(1)
         if choice.length == 0 or not gain.mean() > gain.std() / np.sqrt(len(gain)):
             return common, keep
-        return retrain(self.engine.model, common, rows, plan, choice, org), choice
+        vector = yield from retrained(common, rows, plan, choice, org)
+        return vector, choice
 
     def _recommend(self, org: OrgId, alone: Choice, federated: Losses, personalised: Choice) -> str:
         """Name the model with the smallest loss on the organisation's rows left out, in the same units."""

@@ -1,20 +1,22 @@
 """One federation in one process: rounds of local training, a weighted mean, a server step."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedgap import counter
 from fedgap.config import FederationConfig
 from fedgap.config.organisation import Behaviour
 from fedgap.ids import OrgId
 from fedgap.learning import server
-from fedgap.learning.engine import Engine, Member, Update
-from fedgap.learning.local import DivergedError, LocalTraining
+from fedgap.learning.engine import Engine, Member, Update, round_of, update_of
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import DivergedError, LocalTraining
 from fedgap.learning.server import ServerRule, ServerState
-from fedgap.learning.vector import Vector
 from fedgap.simulation.aggregate import Aggregated, Aggregation
+from fedgap.simulation.lockstep import Course
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +98,7 @@ def federate(
     aggregation: Aggregation,
     after_round: AfterRound | None = None,
 ) -> ServerState:
-    """Train together for the planned rounds, every organisation in every round.
+    """Train together for the planned rounds, every organisation that is there in every round.
 
     Args:
         engine: runs the local trainings.
@@ -112,17 +114,72 @@ def federate(
     state = server.begin(start)
     for number in range(1, plan.rounds + 1):
         began = time.perf_counter()
-        updates = [_behaved(u, plan.behaviours) for u in engine.run_round(state.model, cohort, number)]
-        added = aggregation.add(number, state, updates)
-        state = server.step(plan.rule, state, added.mean)
-        if not np.isfinite(state.model).all():
-            raise DivergedError(
-                f"The common model is not finite after round {number}.", remedy="Lower server.lr or training.lr."
-            )
+        updates = engine.run_round(state.model, present(cohort, plan.behaviours, engine.plan.seed, number), number)
+        done = _close(plan, aggregation, state, number, updates, began)
+        state = done.state
         if after_round is not None:
-            seconds = time.perf_counter() - began
-            after_round(RoundDone(number=number, state=state, updates=updates, added=added, seconds=seconds))
+            after_round(done)
     return state
+
+
+def federation(
+    start: Vector,
+    cohort: Sequence[Member],
+    plan: FederationPlan,
+    local: LocalTraining,
+    aggregation: Aggregation,
+    after_round: AfterRound | None = None,
+) -> Course[ServerState]:
+    """Do what `federate` does, as a course, so that several federations can train side by side.
+
+    Raises:
+        DivergedError: as above.
+    """
+    state = server.begin(start)
+    for number in range(1, plan.rounds + 1):
+        began = time.perf_counter()
+        trainings = round_of(state.model, present(cohort, plan.behaviours, local.seed, number), number, local)
+        finished = yield trainings
+        updates = (update_of(*pair) for pair in zip(trainings, finished, strict=True))
+        done = _close(plan, aggregation, state, number, updates, began)
+        state = done.state
+        if after_round is not None:
+            after_round(done)
+    return state
+
+
+def present(
+    cohort: Sequence[Member], behaviours: Mapping[OrgId, Behaviour], seed: int, number: int
+) -> Sequence[Member]:
+    """Who takes part in round `number`: all but those that stay away from it, which depends on the seed."""
+    return [member for member in cohort if not _away(member.org, behaviours, seed, number)]
+
+
+def _away(org: OrgId, behaviours: Mapping[OrgId, Behaviour], seed: int, number: int) -> bool:
+    behaviour = behaviours.get(org)
+    if behaviour is None or behaviour.kind != "absent" or behaviour.share is None:
+        return False
+    return bool(counter.uniform(counter.key(seed, "absent", number, str(org)), 1)[0] < behaviour.share)
+
+
+def _close(
+    plan: FederationPlan,
+    aggregation: Aggregation,
+    state: ServerState,
+    number: int,
+    updates: Iterable[Update],
+    began: float,
+) -> RoundDone:
+    """Add a round's updates and take the server's step."""
+    behaved = [_behaved(update, plan.behaviours) for update in updates]
+    added = aggregation.add(number, state, behaved)
+    state = server.step(plan.rule, state, added.mean)
+    if not np.isfinite(state.model).all():
+        raise DivergedError(
+            f"The common model is not finite after round {number}.", remedy="Lower server.lr or training.lr."
+        )
+    seconds = time.perf_counter() - began
+    return RoundDone(number=number, state=state, updates=behaved, added=added, seconds=seconds)
 
 
 def _behaved(update: Update, behaviours: Mapping[OrgId, Behaviour]) -> Update:

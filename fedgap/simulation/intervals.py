@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedgap import counter
 from fedgap.learning import scores
 from fedgap.learning.task import Kind
-from fedgap.simulation.split_run import AnsweredRows
+from fedgap.simulation.questions import AnsweredRows
 
 Array = NDArray[np.float64]
 

@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from fedgap import counter
 from fedgap.config import FederationConfig, Organisation
 from fedgap.config.task import CustomOptions, ImageOptions, TabularOptions
-from fedgap.errors import FedgapError
+from fedgap.errors import FedgapError, MissingExtraError
 from fedgap.ids import OrgId
 from fedgap.learning.images import ImageTask
 from fedgap.learning.rows import Data, Index, Rows
@@ -49,14 +50,23 @@ def _own_task(config: FederationConfig, options: CustomOptions) -> Task:
     if beside not in sys.path:
         sys.path.append(beside)
     try:
-        made = getattr(importlib.import_module(module_name), class_name)(**options.options)
+        kind = getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise MissingExtraError(extra="torch", needed_for=f"The task {config.federation.task}") from error
+        raise TaskNotFoundError(f"The task {config.federation.task} cannot be made ({error}).") from error
     except Exception as error:  # somebody else's code may fail in any way
-        raise TaskNotFoundError(
-            f"The task {config.federation.task} cannot be made ({type(error).__name__}: {error})."
-        ) from error
-    if not isinstance(made, Task):
+        raise _not_made(config, error) from error
+    if not (isinstance(kind, type) and issubclass(kind, Task)):  # before it is called: a plan may name any function
         raise TaskNotFoundError(f"{class_name} is no fedgap Task.", remedy="Let it inherit from fedgap.learning.Task.")
-    return made
+    try:
+        return kind(**options.options)
+    except Exception as error:  # same
+        raise _not_made(config, error) from error
+
+
+def _not_made(config: FederationConfig, error: Exception) -> TaskNotFoundError:
+    return TaskNotFoundError(f"The task {config.federation.task} cannot be made ({type(error).__name__}: {error}).")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +106,16 @@ def load_sites(config: FederationConfig, task: Task) -> tuple[Site, ...]:
 
 
 def _load(config: FederationConfig, task: Task, organisation: Organisation) -> Data:
-    """Load an organisation's file, and refuse what a task of one's own may have let through."""
-    data, source = task.load(config.data_of(organisation)), organisation.behave.of or organisation.id
+    return load_rows(task, config.data_of(organisation), organisation.behave.of or organisation.id)
+
+
+def load_rows(task: Task, file: Path, source: OrgId) -> Data:
+    """Load an organisation's file, and refuse what a task of one's own may have let through.
+
+    Raises:
+        DataError: it cannot be used; the organisation is named.
+    """
+    data = task.load(file)
     if len(data) == 0:
         raise DataError(f"The file of organisation {source} holds no rows.")
     if not isinstance(data, Rows):
@@ -177,19 +195,20 @@ class SplitSites:
             org: whose rows.
             view: `federated` (as the configuration says), `alone` (own statistics) or `pooled` (everyone's).
         """
-        rows = self._prepare(self.train[org], org, view)
+        rows = self.prepare(self.train[org], org, view)
         share = self.noise.get(org, 0.0)
         return _relabelled(rows, share, self.task.kind, counter.key(self.seed, "noise", str(org))) if share else rows
 
     def testing(self, org: OrgId, view: str, at: OrgId) -> Rows:
         """An organisation's test rows as the site `at` would prepare them for its model (see `training`)."""
-        return self._prepare(self.test[org], org if view == "federated" else at, view)
+        return self.prepare(self.test[org], org if view == "federated" else at, view)
 
     def target_scale(self, view: str, at: OrgId) -> tuple[float, float]:
         """Mean and scale of the targets under a view at a site."""
         return self.task.target_scale(*self._statistics(at, view))
 
-    def _prepare(self, data: Data, at: OrgId, view: str) -> Rows:
+    def prepare(self, data: Data, at: OrgId, view: str) -> Rows:
+        """Any rows, as the site `at` prepares them (see `training`)."""
         return self.task.prepare(data, *self._statistics(at, view))
 
     def _statistics(self, at: OrgId, view: str) -> tuple[Any, Any]:
@@ -223,7 +242,11 @@ def arrange(
         test_index={org: test for org, (_, test) in cut.items()},
         own=own,
         shared=task.merge(list(own.values())),
-        noise={s.org: s.organisation.behave.share for s in sites if s.organisation.behave.share is not None},
+        noise={
+            site.org: site.organisation.behave.share
+            for site in sites
+            if site.organisation.behave.kind == "noise" and site.organisation.behave.share
+        },
         seed=config.federation.seed,
     )
 

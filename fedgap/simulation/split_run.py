@@ -1,47 +1,35 @@
 """One split from start to end, in whichever process: train the contenders, let them answer the test rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgap import counter
 from fedgap.config import FederationConfig
 from fedgap.ids import OrgId
 from fedgap.learning import scores
-from fedgap.learning.local import DivergedError
-from fedgap.learning.rows import Index, Rows, concatenate
+from fedgap.learning.engines import Engines
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import DivergedError
+from fedgap.learning.rows import Rows, concatenate
 from fedgap.learning.scores import Answers
 from fedgap.learning.task import Task
-from fedgap.learning.vector import Vector, use_one_thread
+from fedgap.learning.threads import use_one_thread
+from fedgap.simulation.books import Books, PlainBooks
 from fedgap.simulation.contenders import Contenders, Split, Tick
+from fedgap.simulation.contribution import Contributions
 from fedgap.simulation.federate import AfterRound, RoundDone
+from fedgap.simulation.ledger_of import Facts
+from fedgap.simulation.lockstep import Course, answered_by, side_by_side
+from fedgap.simulation.questions import AnsweredRows, Part, Questions, common_index, target_of
 from fedgap.simulation.sites import Site, SplitSites, split_sites
 
 CONTENDERS = ("local", "federated", "personalised", "pooled")
 VIEW = {"local": "alone", "federated": "federated", "personalised": "federated", "pooled": "pooled"}
-MOST_COMMON = 2000
-"""At most so many of all organisations' test rows are answered by everybody's model."""
-
 LARGEST_ANSWER = 1e15
 """Outputs beyond this come from a training that diverged; their squares would not fit a float32."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnsweredRows:
-    """Which test rows were answered.
-
-    Attributes:
-        owner: number of the organisation each row belongs to, shape (n,).
-        row: its position in the owner's data, shape (n,).
-        target: class number, or the target in its own units, shape (n,).
-    """
-
-    owner: Index
-    row: Index
-    target: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +69,7 @@ class RoundFigures:
     """What one round of the reported federation showed."""
 
     number: int
+    participants: tuple[OrgId, ...]
     utility: float | None
     loss: float
     seconds: float
@@ -94,21 +83,29 @@ class MainRun:
 
     Attributes:
         model: its final parameters.
+        engine: name of the engine that ran it, and why that one.
         start_utility: utility of the starting model.
         rounds: one entry a round.
         cpu_seconds: processor time of each organisation's local training, over all rounds.
         wall_seconds: likewise.
         notes: what its local trainings reported, by organisation.
         preprocessing: how rows become numbers, kept with the model.
+        contributions: what each organisation's updates were worth.
+        facts: its ledger; None where there is none.
+        books_notes: what a reader should know of both.
     """
 
     model: Vector
+    engine: tuple[str, str]
     start_utility: float | None
     preprocessing: Mapping[str, Any]
     rounds: list[RoundFigures] = field(default_factory=list)
     cpu_seconds: dict[OrgId, float] = field(default_factory=dict)
     wall_seconds: dict[OrgId, float] = field(default_factory=dict)
     notes: dict[OrgId, set[str]] = field(default_factory=dict)
+    contributions: Contributions = field(default_factory=Contributions)
+    facts: Facts | None = None
+    books_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,26 +124,59 @@ class SplitResult:
     main: MainRun | None
 
 
-def run_split(
-    config: FederationConfig, task: Task, sites: tuple[Site, ...], number: int, protocol: str, tick: Tick
-) -> SplitResult:
-    """Do all the work of one split. One thread, so that the same seed gives the same bits.
+def run_some(
+    config: FederationConfig,
+    task: Task,
+    sites: tuple[Site, ...],
+    numbers: Sequence[int],
+    protocol: str,
+    engine: str,
+    tick: Tick,
+    cores: int = 1,
+) -> list[SplitResult]:
+    """Do all the work of some splits, side by side where the engine gains by it.
+
+    One thread, so that the same seed gives the same bits; which splits stand together changes none.
+    """
+    use_one_thread()
+    engines = Engines(engine, config.training.device, organisations=len(sites), cores=cores)
+    splits = [Split(config, sites, split_sites(config, task, sites, number), tick, engines) for number in numbers]
+    found: dict[int, SplitResult] = {}
+    for alike in _by_engine(splits):
+        courses = [_course(split, protocol) for split in alike]
+        together = side_by_side(courses, together=alike[0].together)
+        for result in answered_by(alike[0].engine, together):
+            found[result.number] = result
+    return [found[number] for number in numbers]
+
+
+def _by_engine(splits: Sequence[Split]) -> list[list[Split]]:
+    """Splits whose models have the same form share an engine, and can train side by side."""
+    groups: dict[int, list[Split]] = {}
+    for split in splits:
+        groups.setdefault(id(split.engine), []).append(split)
+    return list(groups.values())
+
+
+def _course(split: Split, protocol: str) -> Course[SplitResult]:
+    """One split from start to end.
 
     Only split 0, which is reported round by round, runs the whole protocol; the others add the same integers unmasked.
     """
-    use_one_thread()
-    rows = split_sites(config, task, sites, number)
-    split = Split(config, sites, rows, tick)
+    config, rows, task, number = split.config, split.rows, split.rows.task, split.rows.number
     main = None
     if number == 0:
         watched = _evaluation(config, task, rows)
         main = _main_run(split, watched)
-        contenders = split.compete(protocol, _watch(main, split, watched))
-        main.model = contenders.federated
+        plain = protocol == "plain"
+        books = PlainBooks(config, split, watched) if plain else Books(config, split, watched, protocol)
+        contenders = yield from split.course(protocol, _watch(main, split, watched, books), books.begin)
+        main.model, main.contributions = contenders.federated, books.settle()
+        main.facts, main.books_notes = books.facts, books.notes
     else:
-        contenders = split.compete("sum" if protocol == "full" else protocol)
+        contenders = yield from split.course("sum" if protocol == "full" else protocol)
     examined = examine(config, split, contenders)
-    tick()
+    split.tick()
     return SplitResult(
         number=number,
         examined=examined,
@@ -163,11 +193,12 @@ def run_split(
 
 def examine(config: FederationConfig, split: Split, contenders: Contenders) -> Examined:
     """Let every contender answer the test rows, once."""
-    asked = _Questions(split.rows, _common_index(config, split.rows))
+    asked = Questions(split.rows, common_index(config, split.rows))
+    alike = _for_everybody(split, contenders, asked)
     return Examined(
         common_rows=asked.common_rows(),
         own_rows={org: asked.own_rows(org) for org in split.names},
-        answered={org: _answers(split, contenders, asked, org) for org in split.names},
+        answered={org: _answers(split, contenders, asked, org, alike) for org in split.names},
     )
 
 
@@ -183,6 +214,7 @@ def _main_run(split: Split, watched: Rows) -> MainRun:
     outputs = _sound(split.engine.outputs(split.start, watched), "The starting model")
     return MainRun(
         model=split.start,
+        engine=(split.engine.name, split.why),
         start_utility=scores.utility(task.kind, outputs, watched.y),
         preprocessing=task.describe(shared, shared),
         cpu_seconds=dict.fromkeys(split.names, 0.0),
@@ -198,7 +230,7 @@ def _evaluation(config: FederationConfig, task: Task, rows: SplitSites) -> Rows:
     return concatenate([rows.testing(org, "federated", org) for org in rows.test])
 
 
-def _watch(main: MainRun, split: Split, watched: Rows) -> AfterRound:
+def _watch(main: MainRun, split: Split, watched: Rows, books: Books | PlainBooks) -> AfterRound:
     """Write down every round of the reported federation."""
 
     def after_round(done: RoundDone) -> None:
@@ -209,6 +241,7 @@ def _watch(main: MainRun, split: Split, watched: Rows) -> AfterRound:
             main.notes[update.org].update(update.notes)
         figures = RoundFigures(
             number=done.number,
+            participants=tuple(update.org for update in done.updates),
             utility=scores.utility(split.kind, outputs, watched.y),
             loss=done.added.loss,
             seconds=done.seconds,
@@ -216,70 +249,36 @@ def _watch(main: MainRun, split: Split, watched: Rows) -> AfterRound:
             bytes_down=done.added.bytes_down,
         )
         main.rounds.append(figures)
+        books.add(done)
 
     return after_round
 
 
-def _common_index(config: FederationConfig, rows: SplitSites) -> dict[OrgId, Index]:
-    """Positions, among each organisation's test rows, of those that everybody answers."""
-    sizes = {org: len(data) for org, data in rows.test.items()}
-    total = sum(sizes.values())
-    if total <= MOST_COMMON:
-        return {org: np.arange(size) for org, size in sizes.items()}
-    drawn = np.sort(
-        counter.permutation(counter.key(config.federation.seed, "common", rows.number), total)[:MOST_COMMON]
-    )
-    first = np.cumsum([0, *sizes.values()])
-    return {org: drawn[(drawn >= first[i]) & (drawn < first[i + 1])] - first[i] for i, org in enumerate(sizes)}
+_Common = tuple[NDArray[np.float32], Mapping[str, float | None]]
+"""Evidence of each common test row, and the measures of them all."""
 
 
-class _Questions:
-    """The test rows of a split, prepared as each site would, and remembered where everybody prepares them alike."""
+def _for_everybody(split: Split, contenders: Contenders, asked: Questions) -> dict[tuple[str, int], _Common]:
+    """What the two common models answer on the common rows: the same whoever asks, so it is computed once.
 
-    def __init__(self, rows: SplitSites, common: Mapping[OrgId, Index]) -> None:
-        self.rows, self.common = rows, common
-        self._kept: dict[str, list[tuple[Rows, tuple[float, float]]]] = {}
-
-    def own(self, org: OrgId, view: str) -> tuple[Rows, tuple[float, float]]:
-        """An organisation's test rows as it prepares them, and the scale of its targets."""
-        return self.rows.testing(org, view, org), self.rows.target_scale(view, org)
-
-    def all(self, view: str, at: OrgId) -> list[tuple[Rows, tuple[float, float]]]:
-        """Everyone's common test rows as the site `at` meets them, organisation by organisation."""
-        if view == "alone":
-            return list(self._parts(view, at))
-        if view not in self._kept:
-            self._kept[view] = list(self._parts(view, at))
-        return self._kept[view]
-
-    def _parts(self, view: str, at: OrgId) -> Iterator[tuple[Rows, tuple[float, float]]]:
-        for org, index in self.common.items():
-            if len(index):
-                scale = self.rows.target_scale(view, org if view == "federated" else at)
-                yield self.rows.testing(org, view, at).take(index), scale
-
-    def common_rows(self) -> AnsweredRows:
-        """Identity and target of the common test rows."""
-        parts = self.all("pooled", next(iter(self.common)))
-        return AnsweredRows(
-            owner=np.repeat(np.arange(len(self.common)), [len(index) for index in self.common.values()]),
-            row=np.concatenate([self.rows.test_index[org][index] for org, index in self.common.items()]),
-            target=np.concatenate([_target(part, scale) for part, scale in parts] or [np.zeros(0)]),
-        )
-
-    def own_rows(self, org: OrgId) -> AnsweredRows:
-        """Identity and target of an organisation's own test rows."""
-        index = self.rows.test_index[org]
-        return AnsweredRows(owner=np.zeros(len(index), np.int64), row=index, target=_target(*self.own(org, "pooled")))
+    Returns:
+        by view and by the vector's identity.
+    """
+    first = split.names[0]
+    return {
+        (view, id(vector)): _common(split, vector, asked.all(view, first), f"The {view} model")
+        for view, vector in (("federated", contenders.federated), ("pooled", contenders.pooled))
+    }
 
 
-def _target(rows: Rows, scale: tuple[float, float]) -> NDArray[np.float64]:
-    if rows.y.dtype.kind == "i":
-        return rows.y.astype(np.float64)
-    return rows.y.astype(np.float64) * scale[1] + scale[0]
+def _common(split: Split, vector: Vector, parts: Sequence[Part], whose: str) -> _Common:
+    answers = _answer(split, vector, parts, whose)
+    return answers.evidence().astype(np.float32), answers.measures()
 
 
-def _answers(split: Split, contenders: Contenders, asked: _Questions, org: OrgId) -> dict[str, Answered]:
+def _answers(
+    split: Split, contenders: Contenders, asked: Questions, org: OrgId, alike: Mapping[tuple[str, int], _Common]
+) -> dict[str, Answered]:
     vectors = {
         "local": contenders.alone[org],
         "federated": contenders.federated,
@@ -289,25 +288,26 @@ def _answers(split: Split, contenders: Contenders, asked: _Questions, org: OrgId
     found = {}
     for name, vector in vectors.items():
         whose = f"The {name} model of organisation {org}"
-        own = _answer(split, vector, [asked.own(org, VIEW[name])], whose)
-        common = _answer(split, vector, asked.all(VIEW[name], org), whose)
+        view = VIEW[name]
+        own = _answer(split, vector, [asked.own(org, view)], whose)
+        common = alike.get((view, id(vector))) or _common(split, vector, asked.all(view, org), whose)
         found[name] = Answered(
             own=own.evidence().astype(np.float32),
-            common=common.evidence().astype(np.float32),
+            common=common[0],
             own_measures=own.measures(),
-            common_measures=common.measures(),
+            common_measures=common[1],
         )
     return found
 
 
-def _answer(split: Split, vector: Vector, parts: Sequence[tuple[Rows, tuple[float, float]]], whose: str) -> Answers:
+def _answer(split: Split, vector: Vector, parts: Sequence[Part], whose: str) -> Answers:
     """Let a model answer, in the targets' own units."""
     if not parts:
         return Answers(split.kind, np.zeros((0, 1) if split.kind == "classification" else 0), np.zeros(0, np.int64))
     outputs = [_sound(split.engine.outputs(vector, rows), whose).astype(np.float64) for rows, _ in parts]
     if split.kind == "regression":
         outputs = [out.reshape(-1) * scale[1] + scale[0] for out, (_, scale) in zip(outputs, parts, strict=True)]
-        return Answers(split.kind, np.concatenate(outputs), np.concatenate([_target(*part) for part in parts]))
+        return Answers(split.kind, np.concatenate(outputs), np.concatenate([target_of(*part) for part in parts]))
     return Answers(split.kind, np.concatenate(outputs), np.concatenate([rows.y for rows, _ in parts]))
 
 

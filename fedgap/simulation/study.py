@@ -7,28 +7,22 @@ from typing import Any
 
 from fedgap import __version__
 from fedgap.config import FederationConfig
-from fedgap.errors import FedgapError
 from fedgap.learning import scores
-from fedgap.learning.vector import Vector, digest
-from fedgap.simulation import contenders, gap
+from fedgap.learning.engines import check_engine
+from fedgap.learning.parameters import Vector, digest
+from fedgap.simulation import contenders, contribution, gap
 from fedgap.simulation.aggregate import choose_protocol
+from fedgap.simulation.books import NO_MANIFEST
+from fedgap.simulation.ledger_of import Facts
+from fedgap.simulation.money import money_of
+from fedgap.simulation.questions import MOST_COMMON
 from fedgap.simulation.sites import Site, load_sites, open_task
-from fedgap.simulation.split_run import MOST_COMMON, MainRun, SplitResult
+from fedgap.simulation.split_run import MainRun, SplitResult
 from fedgap.simulation.verdict import RULE
 from fedgap.simulation.workers import Progress, run_splits
 
-NOT_VALUED = "contribution is not measured yet in this version"
-NO_LEDGER = "simulations keep no ledger yet in this version"
 IN_ONE_PROCESS = "not measured for each organisation: they share one process"
 UTILITY = {"classification": "1 - Brier/2", "regression": "1 - squared error clipped at 4 target variances, /4"}
-
-
-class EngineUnavailableError(FedgapError):
-    """The engine asked for is not part of this version."""
-
-    code = "engine.unavailable"
-    remedy = "Use --engine auto or --engine sequential."
-    exit_status = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,26 +33,18 @@ class Study:
         report: the mapping that becomes report.json: finite numbers, texts and nulls with reasons.
         model: parameters of the reported common model, float32, shape (d,).
         preprocessing: how rows become its inputs.
+        facts: what its ledger holds; None where there is no ledger.
     """
 
     report: Mapping[str, Any]
     model: Vector
     preprocessing: Mapping[str, Any]
+    facts: Facts | None
 
 
 def steps(config: FederationConfig) -> int:
     """How many steps of progress `simulate` will report."""
     return config.baselines.splits * (contenders.ticks(config) + 1)
-
-
-def check_engine(engine: str) -> None:
-    """Refuse an engine that this version does not have.
-
-    Raises:
-        EngineUnavailableError: with what to use instead.
-    """
-    if engine not in {"auto", "sequential"}:
-        raise EngineUnavailableError(f"The engine '{engine}' is not available.")
 
 
 def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: str | None, progress: Progress) -> Study:
@@ -67,7 +53,7 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
     Args:
         config: the federation; its seed fixes every result.
         workers: processes; changes nothing but the time.
-        engine: auto or sequential.
+        engine: auto, sequential or stacked.
         protocol: full, sum, or None for the default (see `aggregate.choose_protocol`).
         progress: called with the number of steps done.
 
@@ -77,11 +63,12 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
         DivergedError: the federation's numbers ran away.
     """
     check_engine(engine)
+    money_of(config)
     chosen, why = choose_protocol(config, protocol)
     began = time.perf_counter()
     task = open_task(config)
     sites = load_sites(config, task)
-    results = run_splits(config, task, sites, chosen, workers, progress)
+    results = run_splits(config, task, sites, chosen, engine, workers, progress)
     main = results[0].main
     if main is None:
         raise AssertionError("split 0 carries the reported federation")
@@ -91,7 +78,7 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
         _site_entry(site, results, main) | gap.organisation_entry(results, site.org, scored[site.org]) for site in sites
     ]
     for entry, site in zip(entries, sites, strict=True):
-        entry["reasons"] |= _open_reasons()
+        entry["reasons"] |= _open_reasons() | dict(main.contributions.reasons)
         entry["baselines"] = _baselines(site, sites, results)
     if main.start_utility is None:
         reasons |= dict.fromkeys(("utility.start", "utility.end", "rounds.utility"), gap.NO_TEST_ROWS)
@@ -104,27 +91,27 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
             "start": main.start_utility,
             "end": main.rounds[-1].utility,
         },
-        "rounds": _rounds(sites, main),
+        "rounds": _rounds(main),
         "organisations": entries,
+        "contribution": contribution.report_of(main.contributions),
         "mean": mean,
         "splits": len(results),
         "chosen": {
             "federated": gap.middle_choice([r.federation for r in results], "rounds"),
             "pooled": gap.middle_choice([r.pool for r in results], "epochs"),
         },
-        "notes": _study_notes(config, results),
+        "notes": [*_study_notes(config, results), *main.books_notes],
         "rule": RULE,
-        "reasons": reasons | {"ledger_root": NO_LEDGER},
+        "reasons": reasons
+        | contribution.reasons_of(main.contributions)
+        | ({} if main.facts else {"ledger_root": NO_MANIFEST}),
         "model_sha256": digest(main.model),
-        "ledger_root": None,
-        "engine": {
-            "name": "sequential",
-            "why": "the only engine of this version" if engine == "auto" else "asked for",
-        },
+        "ledger_root": main.facts.root.hex() if main.facts else None,
+        "engine": {"name": main.engine[0], "why": main.engine[1]},
         "protocol": {"name": chosen, "why": why},
         "seconds": time.perf_counter() - began,
     }
-    return Study(report=report, model=main.model, preprocessing=main.preprocessing)
+    return Study(report=report, model=main.model, preprocessing=main.preprocessing, facts=main.facts)
 
 
 def _federation(config: FederationConfig, sites: Sequence[Site], main: MainRun, kind: str) -> dict[str, Any]:
@@ -147,12 +134,12 @@ def _federation(config: FederationConfig, sites: Sequence[Site], main: MainRun, 
     }
 
 
-def _rounds(sites: Sequence[Site], main: MainRun) -> list[dict[str, Any]]:
+def _rounds(main: MainRun) -> list[dict[str, Any]]:
     """One entry a round of the reported federation."""
     return [
         {
             "round": figures.number,
-            "participants": [site.org for site in sites],
+            "participants": list(figures.participants),
             "utility": figures.utility,
             "loss": figures.loss,
             "seconds": figures.seconds,
@@ -172,9 +159,7 @@ def _site_entry(site: Site, results: Sequence[SplitResult], main: MainRun) -> di
         "train_rows": first.train_rows[site.org],
         "test_rows": len(first.examined.own_rows[site.org].row),
         "behave": str(site.organisation.behave),
-        "value": None,
-        "value_ci95": None,
-        "share": None,
+        **contribution.entry_of(main.contributions, site.org),
         "metered": {
             "gpu_seconds": None,
             "cpu_seconds": main.cpu_seconds[site.org],
@@ -182,15 +167,16 @@ def _site_entry(site: Site, results: Sequence[SplitResult], main: MainRun) -> di
             "peak_bytes": None,
             "energy_joules": None,
         },
-        "notes": [*first.notes[site.org], *sorted(main.notes[site.org])],
+        "notes": [
+            *first.notes[site.org],
+            *sorted(main.notes[site.org]),
+            *contribution.notes_of(main.contributions, site.org),
+        ],
     }
 
 
 def _open_reasons() -> dict[str, str]:
     return {
-        "value": NOT_VALUED,
-        "value_ci95": NOT_VALUED,
-        "share": NOT_VALUED,
         "metered.gpu_seconds": IN_ONE_PROCESS,
         "metered.peak_bytes": IN_ONE_PROCESS,
         "metered.energy_joules": IN_ONE_PROCESS,

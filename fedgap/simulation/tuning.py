@@ -5,7 +5,6 @@ on the part left out; the winner then trains on all training rows, so that none 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,12 +12,15 @@ from numpy.typing import NDArray
 
 from fedgap.ids import OrgId
 from fedgap.learning import scores
-from fedgap.learning.local import DivergedError, LocalTraining, train
+from fedgap.learning.engine import Training
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import LocalTraining
 from fedgap.learning.rows import Index, Rows
 from fedgap.learning.task import Kind
-from fedgap.learning.vector import FlatModel, Vector
+from fedgap.simulation.lockstep import Course
 
 Losses = NDArray[np.float64]
+Outputs = Callable[[Vector, Rows], Vector]
 
 
 def checkpoints(most: int) -> tuple[int, ...]:
@@ -58,55 +60,59 @@ def best(candidates: dict[float, dict[int, Losses]]) -> Choice:
     return Choice(lr=lr, length=length, losses=candidates[lr][length])
 
 
-def curve(
-    model: FlatModel,
+def curves(
+    outputs: Outputs,
     start: Sequence[Vector],
     rows: Rows,
     folds: Sequence[Index],
     plan: LocalTraining,
+    lrs: Sequence[float],
     who: OrgId,
     kind: Kind,
-) -> dict[int, Losses]:
-    """Judge every length of one training by cross-validation.
+) -> Course[dict[float, dict[int, Losses]]]:
+    """Judge every learning rate and every length of one training by cross-validation.
 
     Args:
-        model: workspace.
+        outputs: what a model answers (`Engine.outputs`).
         start: starting parameters for each fold.
         rows: training rows, n of them.
         folds: positions left out together; every row is in one.
         plan: how to train, for the longest length in epochs.
+        lrs: learning rates.
         who: seeds the order of the rows.
         kind: of the task.
 
     Returns:
-        for every length judged (0: the start itself) the loss of each row when left out, shape (n,); infinite once
-        training diverged.
+        for every learning rate and length judged (0: the start itself) the loss of each row when left out, shape (n,);
+        infinite once training diverged.
     """
-    judged = (0, *checkpoints(plan.epochs or 0))
-    losses = {length: np.full(len(rows), np.inf) for length in judged}
-    for begin, left_out in zip(start, folds, strict=True):
-        watched = rows.take(left_out)
-        losses[0][left_out] = scores.row_losses(kind, model.outputs(begin, watched), watched.y)
-        kept = rows.take(np.setdiff1d(np.arange(len(rows)), left_out))
-        judge = _judge(model, watched, kind, {length: (losses[length], left_out) for length in judged})
-        with suppress(DivergedError):  # what was judged before stays; later lengths keep their infinite loss
-            train(model, begin, kept, plan, who, 0, judge)
-    return {length: np.where(np.isfinite(found), found, np.inf) for length, found in losses.items()}
-
-
-def _judge(
-    model: FlatModel, watched: Rows, kind: Kind, places: dict[int, tuple[Losses, Index]]
-) -> Callable[[int], None]:
-    def judge(epoch: int) -> None:
-        if epoch in places:
-            losses, left_out = places[epoch]
-            losses[left_out] = scores.row_losses(kind, model.current_outputs(watched), watched.y)
-
-    return judge
+    judged = checkpoints(plan.epochs or 0)
+    watched = [rows.take(left_out) for left_out in folds]
+    kept = [rows.take(np.setdiff1d(np.arange(len(rows)), left_out)) for left_out in folds]
+    pairs = [(lr, fold) for lr in lrs for fold in range(len(folds))]
+    finished = yield [
+        Training(
+            start=start[fold],
+            rows=kept[fold],
+            plan=replace(plan, lr=lr),
+            org=who,
+            round_number=0,
+            watched=watched[fold],
+            judged=judged,
+        )
+        for lr, fold in pairs
+    ]
+    begun = [scores.row_losses(kind, outputs(s, w), w.y) for s, w in zip(start, watched, strict=True)]
+    found = {lr: {length: np.full(len(rows), np.inf) for length in (0, *judged)} for lr in lrs}
+    for (lr, fold), done in zip(pairs, finished, strict=True):
+        found[lr][0][folds[fold]] = begun[fold]
+        for length, losses in zip(judged, scores.row_losses(kind, done.answers, watched[fold].y), strict=False):
+            found[lr][length][folds[fold]] = losses
+    return {lr: {k: np.where(np.isfinite(v), v, np.inf) for k, v in of.items()} for lr, of in found.items()}
 
 
 def tuned(
-    model: FlatModel,
+    outputs: Outputs,
     start: Vector,
     rows: Rows,
     folds: Sequence[Index],
@@ -114,7 +120,7 @@ def tuned(
     lrs: Sequence[float],
     who: OrgId,
     kind: Kind,
-) -> tuple[Vector, Choice]:
+) -> Course[tuple[Vector, Choice]]:
     """Choose by cross-validation, then train on all rows from `start`.
 
     With a single row nothing can be left out: the plan's own learning rate is used, for all its epochs.
@@ -123,16 +129,23 @@ def tuned(
         the trained parameters, float32, shape (d,), and what was chosen.
     """
     if folds:
-        found = {lr: curve(model, [start] * len(folds), rows, folds, replace(plan, lr=lr), who, kind) for lr in lrs}
+        found = yield from curves(outputs, [start] * len(folds), rows, folds, plan, lrs, who, kind)
         choice = best({lr: {k: v for k, v in lengths.items() if k > 0} for lr, lengths in found.items()})
     else:
+        yield []  # in step with those that have folds
         choice = Choice(lr=plan.lr, length=plan.epochs or 1, losses=np.zeros(0))
-    return retrain(model, start, rows, plan, choice, who), choice
+    vector = yield from retrained(start, rows, plan, choice, who)
+    return vector, choice
 
 
-def retrain(model: FlatModel, start: Vector, rows: Rows, plan: LocalTraining, choice: Choice, who: OrgId) -> Vector:
-    """Train on all rows with the chosen learning rate and number of epochs."""
+def retrained(start: Vector, rows: Rows, plan: LocalTraining, choice: Choice, who: OrgId) -> Course[Vector]:
+    """Train on all rows with the chosen learning rate and number of epochs.
+
+    Raises:
+        DivergedError: the numbers ran away.
+    """
     if choice.length == 0:
         return start
     chosen = replace(plan, lr=choice.lr, epochs=choice.length)
-    return np.asarray(train(model, start, rows, chosen, who, 0).vector, dtype=np.float32)
+    (finished,) = yield [Training(start=start, rows=rows, plan=chosen, org=who, round_number=0)]
+    return finished.vector()

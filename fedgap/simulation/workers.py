@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import pairwise
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 
 from fedgap.config import FederationConfig
 from fedgap.errors import FedgapError
 from fedgap.learning.task import Task
 from fedgap.simulation.sites import Site, load_sites, open_task
-from fedgap.simulation.split_run import SplitResult, run_split
+from fedgap.simulation.split_run import SplitResult, run_some
+
+MOST_TOGETHER = 8
+"""Splits that one worker does side by side: enough for full stacks, few enough for memory and progress."""
 
 Progress = Callable[[int], None]
 """Told how many steps of work were done since the last call."""
@@ -25,6 +30,7 @@ class _Worker:
 
     config: FederationConfig
     protocol: str
+    engine: str
     task: Task
     sites: tuple[Site, ...]
     ticks: "SimpleQueue[int]"
@@ -38,7 +44,13 @@ class WorkerDiedError(FedgapError):
 
 
 def run_splits(
-    config: FederationConfig, task: Task, sites: tuple[Site, ...], protocol: str, workers: int, progress: Progress
+    config: FederationConfig,
+    task: Task,
+    sites: tuple[Site, ...],
+    protocol: str,
+    engine: str,
+    workers: int,
+    progress: Progress,
 ) -> list[SplitResult]:
     """Run every split of the configuration; the results are in order of their numbers.
 
@@ -47,28 +59,43 @@ def run_splits(
         task: what is learned; worker processes make their own.
         sites: the organisations; worker processes load their own.
         protocol: full, sum or plain.
+        engine: auto, sequential, stacked or processes.
         workers: processes; 1 runs everything in this one.
         progress: called with the number of steps done.
 
     Raises:
         WorkerDiedError: a process was killed.
     """
-    numbers = range(config.baselines.splits)
-    if workers <= 1 or len(numbers) == 1:
-        return [run_split(config, task, sites, number, protocol, lambda: progress(1)) for number in numbers]
+    splits = range(config.baselines.splits)
+    batches = batched(splits, workers)
+    if workers <= 1 or len(batches) == 1:
+        ran = [
+            run_some(config, task, sites, batch, protocol, engine, lambda: progress(1), cores=workers)
+            for batch in batches
+        ]
+        return [result for results in ran for result in results]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fedgap.simulation.split_run"])
     ticks: SimpleQueue[int] = context.SimpleQueue()
-    executor = ProcessPoolExecutor(min(workers, len(numbers)), context, _set_up, (config, protocol, ticks))
+    executor = ProcessPoolExecutor(min(workers, len(batches)), context, _set_up, (config, protocol, engine, ticks))
     with _ended(executor):
-        waiting: dict[Future[SplitResult], int] = {executor.submit(_work, number): number for number in numbers}
+        waiting: set[Future[list[SplitResult]]] = {executor.submit(_work, batch) for batch in batches}
         found: dict[int, SplitResult] = {}
         while waiting:
-            done, _ = wait(waiting, timeout=0.2)
+            done, waiting = wait(waiting, timeout=0.2)
             for future in done:
-                found[waiting.pop(future)] = future.result()
+                found |= {result.number: result for result in future.result()}
             progress(sum(_drain(ticks)))
-    return [found[number] for number in numbers]
+            _check_alive(executor)
+    return [found[number] for number in splits]
+
+
+def batched(splits: range, workers: int) -> list[range]:
+    """Cut the splits into batches that one worker does side by side: as many for each, and not too many at a time."""
+    turns = -(-len(splits) // (MOST_TOGETHER * workers))
+    count = min(len(splits), turns * workers)
+    ends = [len(splits) * number // count for number in range(count + 1)]
+    return [splits[first:last] for first, last in pairwise(ends)]
 
 
 def usable_cores() -> int:
@@ -83,20 +110,34 @@ def _ended(executor: ProcessPoolExecutor) -> Iterator[None]:
     """Leave no process behind, also when interrupted."""
     try:
         yield
-    except BrokenProcessPool as error:
-        raise WorkerDiedError("A worker process ended before its work was done.") from error
-    except BaseException:
-        for process in list((executor._processes or {}).values()):  # noqa: SLF001 - public only from Python 3.14 on
+    except BaseException as error:
+        for process in _processes(executor):
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerDiedError("A worker process ended before its work was done.") from error
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _set_up(config: FederationConfig, protocol: str, ticks: "SimpleQueue[int]") -> None:
+def _check_alive(executor: ProcessPoolExecutor) -> None:
+    """Notice a dead worker ourselves: the executor does not watch one that it started after its last wake-up.
+
+    Raises:
+        BrokenProcessPool: one has ended.
+    """
+    if any(process.exitcode is not None for process in _processes(executor)):
+        raise BrokenProcessPool
+
+
+def _processes(executor: ProcessPoolExecutor) -> list[BaseProcess]:
+    return list((executor._processes or {}).values())  # noqa: SLF001 - public only from Python 3.14 on
+
+
+def _set_up(config: FederationConfig, protocol: str, engine: str, ticks: "SimpleQueue[int]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Worker.config, _Worker.protocol, _Worker.ticks = config, protocol, ticks
+    _Worker.config, _Worker.protocol, _Worker.engine, _Worker.ticks = config, protocol, engine, ticks
     _Worker.task = open_task(config)
     _Worker.sites = load_sites(config, _Worker.task)
 
@@ -109,9 +150,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(number: int) -> SplitResult:
-    worker = _Worker
-    return run_split(worker.config, worker.task, worker.sites, number, worker.protocol, lambda: worker.ticks.put(1))
+def _work(batch: range) -> list[SplitResult]:
+    worker, tick = _Worker, lambda: _Worker.ticks.put(1)
+    return run_some(worker.config, worker.task, worker.sites, batch, worker.protocol, worker.engine, tick)
 
 
 def _drain(ticks: "SimpleQueue[int]") -> Iterator[int]:

@@ -14,7 +14,7 @@ from fedgap.simulation.study import simulate
 from tests.simulation.tiny import unexplained
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PLANS = sorted(EXAMPLES.glob("*/*.toml"))
+PLANS = sorted(plan for plan in EXAMPLES.glob("*/*.toml") if "organisation" in tomllib.loads(plan.read_text("utf-8")))
 LITTLE = {"splits": 1, "folds": 2, "epochs": 2, "personal_epochs": 1, "bootstrap": 200, "tune_federation": False}
 ELSEWHERE = Path(os.environ.get("FEDGAP_DATA", EXAMPLES.parent.parent / "shared" / "data"))
 """Folder of data that may not be copied into the project: FEDGAP_DATA, else ../shared/data."""
@@ -29,9 +29,9 @@ def name_of(plan: Path) -> str:
 
 
 def shortened(plan: Path) -> FederationConfig:
-    """The example with two rounds and one split; whatever else it sets stays."""
+    """The example with one split and two rounds, or as few as its settlements need; whatever else it sets stays."""
     document = tomllib.loads(plan.read_text(encoding="utf-8"))
-    document["training"] |= {"rounds": 2}
+    document["training"] |= {"rounds": max(2, 10 * document.get("settlement", {}).get("periods", 0))}
     document["baselines"] = document.get("baselines", {}) | LITTLE
     folder = FETCHED.get(plan.parent.name)
     data = None if folder is None else ELSEWHERE / folder

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedgap.config import load_federation
 from fedgap.errors import FedgapError
-from fedgap.learning.local import DivergedError
+from fedgap.learning.plan import DivergedError
 from fedgap.report import page, summary
 from fedgap.simulation.study import Study, simulate
 from tests.simulation.tiny import REGRESSION, csv, study, unexplained, write

@@ -10,14 +10,15 @@ from fedgap.config.organisation import Behaviour
 from fedgap.config.task import TabularOptions
 from fedgap.ids import OrgId
 from fedgap.learning.engine import Member
-from fedgap.learning.local import DivergedError, LocalTraining
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import DivergedError, LocalTraining
 from fedgap.learning.rows import Rows
 from fedgap.learning.sequential import SequentialEngine
 from fedgap.learning.server import ServerRule
 from fedgap.learning.tabular import TabularTask
-from fedgap.learning.vector import Vector
+from fedgap.secagg.errors import QuorumLostError
 from fedgap.simulation.aggregate import PlainMean
-from fedgap.simulation.federate import FederationPlan, RoundDone, federate
+from fedgap.simulation.federate import FederationPlan, RoundDone, federate, present
 
 TASK = TabularTask(TabularOptions(label="y"), "classification")
 ASH, BIRCH = OrgId("ash"), OrgId("birch")
@@ -84,6 +85,34 @@ def test_a_flipped_update_is_the_update_with_its_sign_turned() -> None:
 def test_honest_noisy_and_copying_organisations_send_what_they_trained() -> None:
     """What noise and copy change are the rows, not the update."""
     assert model(1, ash="noise", birch="copy").tobytes() == model(1).tobytes()
+
+
+def test_an_absent_organisation_misses_its_share_of_the_rounds_and_the_others_go_on() -> None:
+    """The mean is of those who are there; who stays away depends on the seed, the round and the name alone."""
+    behaviours = {ASH: Behaviour("absent", share=0.4)}
+    there = [[one.org for one in present(COHORT, behaviours, 1, number)] for number in range(1, 501)]
+
+    assert 0.34 < sum(ASH not in orgs for orgs in there) / 500 < 0.46
+    assert all(BIRCH in orgs for orgs in there)
+    assert there[7] == [one.org for one in present(COHORT[::-1], behaviours, 1, 8)][::-1]
+
+    always = federate(
+        engine(),
+        START,
+        COHORT,
+        FederationPlan(rule=ServerRule(), rounds=1, behaviours={ASH: Behaviour("absent", share=1.0)}),
+        PlainMean(HALVES),
+    )
+    (delta,) = (update.delta for update in engine().run_round(START, COHORT, 1) if update.org == BIRCH)
+    np.testing.assert_array_equal(always.model, (START + delta).astype(np.float32))
+
+
+def test_a_round_to_which_nobody_comes_is_an_error() -> None:
+    behaviours = {org: Behaviour("absent", share=1.0) for org in HALVES}
+    plan = FederationPlan(rule=ServerRule(), rounds=1, behaviours=behaviours)
+
+    with pytest.raises(QuorumLostError, match="0 organisations"):
+        federate(engine(), START, COHORT, plan, PlainMean(HALVES))
 
 
 def test_a_model_that_runs_away_is_an_error() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from fedgap.learning.task import Kind
 from fedgap.simulation.intervals import Resampling, Sampled, mean_measures, mean_of
-from fedgap.simulation.split_run import AnsweredRows
+from fedgap.simulation.questions import AnsweredRows
 
 AnsweredRows.__test__ = False  # type: ignore[attr-defined] # rows of a test, no class of tests
 

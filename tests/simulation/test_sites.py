@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedgap.config import FederationConfig
+from fedgap.config import FederationConfig, parse_federation
 from fedgap.ids import OrgId
 from fedgap.learning.images import ImageTask
 from fedgap.learning.task import DataError
-from fedgap.simulation.sites import SplitSites, check_files, load_sites, open_task, split_plan, split_sites
+from fedgap.simulation.sites import (
+    SplitSites,
+    TaskNotFoundError,
+    check_files,
+    load_sites,
+    open_task,
+    split_plan,
+    split_sites,
+)
 from tests.simulation.tiny import REGRESSION, SIZES, config, csv
 
 CEDAR = OrgId("cedar")
@@ -130,3 +138,29 @@ def test_the_task_of_images_is_found(tmp_path: Path) -> None:
 
     assert isinstance(open_task(made), ImageTask)
     assert np.isfinite(made.task.model_dump()["scale"])
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("os:system", {"command": "echo > called"}),
+        ("subprocess:Popen", {"args": ["touch", "called"]}),
+        ("builtins:open", {"file": "called", "mode": "w"}),
+    ],
+)
+def test_a_plan_that_names_something_else_than_a_task_does_not_get_it_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, options: dict[str, Any]
+) -> None:
+    """The plan comes from an operator: a participant must not run a function of its choice with its arguments."""
+    monkeypatch.chdir(tmp_path)
+    document = {
+        "federation": {"id": "odd", "task": task, "seed": 1},
+        "task": options,
+        "training": {"rounds": 1, "epochs": 1, "lr": 0.1},
+        "organisation": [{"id": name} for name in SIZES],
+    }
+    made = parse_federation(document, base=tmp_path, name="told", deployed=True)
+
+    with pytest.raises(TaskNotFoundError):
+        open_task(made)
+    assert list(tmp_path.iterdir()) == []
