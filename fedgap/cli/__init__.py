@@ -9,7 +9,12 @@ import typer
 
 from fedgap import __version__
 from fedgap.cli import bench as _bench
+from fedgap.cli import client as _client
 from fedgap.cli import config as _config
+from fedgap.cli import doctor as _doctor
+from fedgap.cli import funding as _funding
+from fedgap.cli import ledger as _ledger
+from fedgap.cli import server as _server
 from fedgap.cli import show
 from fedgap.cli import simulate as _simulate
 from fedgap.cli.app import app
@@ -21,7 +26,7 @@ DONE, WRONG_USE, INTERRUPTED, INTERNAL = 0, 2, 3, 4
 INTERRUPTED_BY_TYPER = 130
 """What typer returns where click would let Ctrl-C through."""
 
-COMMANDS = (_bench, _config, _simulate)
+COMMANDS = (_bench, _client, _config, _doctor, _funding, _ledger, _server, _simulate)
 """Importing a command's module puts it into the tree."""
 
 

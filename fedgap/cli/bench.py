@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 import fedgap
 from fedgap.cli.app import app
-from fedgap.errors import FedgapError, UsageError
+from fedgap.errors import FedgapError, MissingExtraError, UsageError
 
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 """Peers that report home by default are told not to, before they are imported."""
@@ -40,6 +41,8 @@ def bench(
         raise NoBenchmarksError("The benchmarks are not part of an installed package.")
     if name not in scripts:
         raise UsageError(f"There is no benchmark '{name}'.", remedy=f"There are: {', '.join(scripts)}.")
+    if not all(find_spec(module) for module in ("flwr", "torch")):
+        raise MissingExtraError(extra="all", needed_for=f"fedgap bench {name}")
     environment = os.environ | QUIET
     command = [sys.executable, str(scripts[name]), *context.args]
     ended = subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own script

@@ -24,6 +24,12 @@ def document(content: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def line(content: Mapping[str, Any]) -> None:
+    """Print one JSON object as a line, at once; for commands that tell what happens while they run."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
 def described(error: FedgapError) -> dict[str, str]:
     """An error as a program reads it."""
     return {"code": error.code, "cause": error.cause, "remedy": error.remedy}

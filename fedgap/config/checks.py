@@ -20,11 +20,17 @@ Ids = Mapping[int, str]
 """The id of every organisation that has one, right or not, by position."""
 
 
-def organisation_problems(placed: Placed, ids: Ids, data_base: Path) -> Iterator[Problem]:
-    """Everyone has a name and a file of their own; copies copy somebody honest; weights are given by all or none."""
+def organisation_problems(placed: Placed, ids: Ids, data_base: Path, *, deployed: bool = False) -> Iterator[Problem]:
+    """Everyone has a name and a file of their own; copies copy somebody honest; weights are given by all or none.
+
+    In a deployment files are the organisations' own business, and nobody is told how to behave.
+    """
     yield from _repeated_names(placed, ids)
-    yield from _wrong_copies(placed, ids)
-    yield from _shared_files(placed, data_base)
+    if deployed:
+        yield from _only_simulated(placed)
+    else:
+        yield from _wrong_copies(placed, ids)
+        yield from _shared_files(placed, data_base)
     weighted = [position for position, organisation in placed if organisation.weight is not None]
     for position, organisation in placed:
         if weighted and organisation.weight is None:
@@ -45,6 +51,13 @@ def _repeated_names(placed: Placed, ids: Ids) -> Iterator[Problem]:
         if first != position and ids[first] != ids[position]:
             cause = f"{_at(first)} has this name already."
             yield Problem(_at(position, "name"), cause, "Give each organisation a name of its own.")
+
+
+def _only_simulated(placed: Placed) -> Iterator[Problem]:
+    for position, organisation in placed:
+        if organisation.behave.kind != "honest":
+            cause = "Only a simulation can tell an organisation how to behave."
+            yield Problem(_at(position, "behave"), cause, "Remove it.")
 
 
 def _wrong_copies(placed: Placed, ids: Ids) -> Iterator[Problem]:

@@ -38,26 +38,42 @@ TABLES = (
 S = TypeVar("S", bound=Section)
 
 
-def load_federation(path: Path, data: Path | None = None) -> FederationConfig:
+def load_federation(path: Path, data: Path | None = None, *, deployed: bool = False) -> FederationConfig:
     """Read and check a federation.toml.
 
     Args:
         path: the file; the paths in it start from its folder.
         data: folder from which the organisations' files start instead.
+        deployed: whether it is a server's, which knows of no organisation's file.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    document = _parse(path, _read(path))
+    document = read_toml(path)
     if not document:
         raise NotTomlError(
             path, "It is empty.", "Begin with [federation]; `fedgap config explain --markdown` has a whole one."
         )
-    return parse_federation(document, base=path.parent, data_base=data, name=path.name)
+    return parse_federation(document, base=path.parent, data_base=data, name=path.name, deployed=deployed)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of settings as it stands.
+
+    Raises:
+        UnreadableConfigError: it cannot be read, or is too large.
+        NotTomlError: it is not TOML.
+    """
+    return _parse(path, _read(path))
 
 
 def parse_federation(
-    document: Mapping[str, Any], *, base: Path, data_base: Path | None = None, name: str = "The configuration"
+    document: Mapping[str, Any],
+    *,
+    base: Path,
+    data_base: Path | None = None,
+    name: str = "The configuration",
+    deployed: bool = False,
 ) -> FederationConfig:
     """Check a configuration that has been read already.
 
@@ -66,6 +82,7 @@ def parse_federation(
         base: folder from which its paths start.
         data_base: folder from which the organisations' files start; `base` if None.
         name: what to call it in an error.
+        deployed: whether the organisations' files are somewhere else.
 
     Raises:
         ConfigError: it has problems; all of them are listed.
@@ -74,7 +91,7 @@ def parse_federation(
         tables = {str(key): freeze(value) for key, value in document.items()}
     except RecursionError as error:
         raise ConfigError([Problem(name, "Its values are nested too deeply.", "Nest them less.")], name=name) from error
-    found = _Found(tables=tables)
+    found = _Found(tables=tables, deployed=deployed)
     config = found.config(base, base if data_base is None else data_base)
     if config is None:
         raise ConfigError(sorted(found.problems, key=_place), name=name)
@@ -86,6 +103,7 @@ class _Found:
     """The sections of one file as they are read, with the problems so far; a wrong section hides no other."""
 
     tables: Mapping[str, Any]
+    deployed: bool = False
     problems: list[Problem] = field(default_factory=list)
 
     def config(self, base: Path, data_base: Path) -> FederationConfig | None:
@@ -102,7 +120,7 @@ class _Found:
         unknown = [name for name in self.tables if name not in TABLES]
         self.problems += [unknown_key(key_path(name), name, TABLES) for name in unknown]
 
-        self.problems += checks.organisation_problems(placed, self._ids(), data_base)
+        self.problems += checks.organisation_problems(placed, self._ids(), data_base, deployed=self.deployed)
         if federation is not None and task is not None:
             self.problems += checks.task_problems(federation, task, baselines)
         if secagg is not None:
@@ -198,7 +216,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
 def _read(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise UnreadableConfigError(path, "It is no file.", "Name the federation.toml itself.")
+            raise UnreadableConfigError(path, "It is no file.", "Name the file itself.")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:

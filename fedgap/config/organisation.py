@@ -10,7 +10,7 @@ from fedgap.config.section import Section, refuse
 from fedgap.config.values import ID, Shown, check_id
 from fedgap.ids import OrgId, is_id
 
-BEHAVE = '"honest", "zero", "flip", "noise:P" with 0 < P <= 1, or "copy:ID"'
+BEHAVE = '"honest", "zero", "flip", "noise:P" or "absent:P" with 0 < P <= 1, or "copy:ID"'
 NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
 
 
@@ -19,12 +19,14 @@ class Behaviour:
     """What an organisation does in a simulation; in a deployment nobody can choose.
 
     Attributes:
-        kind: honest; zero sends no update; flip sends its update negated; noise relabels rows; copy has another's rows.
-        share: of the training rows that noise relabels, 0 < share <= 1; otherwise None.
+        kind: honest; zero sends no update; flip sends its update negated; noise relabels rows; copy has another's rows;
+            absent stays away from rounds.
+        share: of the training rows that noise relabels, or of the rounds that absent misses, 0 < share <= 1; otherwise
+            None.
         of: the honest organisation that copy imitates; otherwise None.
     """
 
-    kind: Literal["honest", "zero", "flip", "noise", "copy"] = "honest"
+    kind: Literal["honest", "zero", "flip", "noise", "copy", "absent"] = "honest"
     share: float | None = None
     of: OrgId | None = None
 
@@ -34,15 +36,15 @@ class Behaviour:
 
 
 def parse_behaviour(text: object) -> object:
-    """Read `honest`, `zero`, `flip`, `noise:P` or `copy:ID`; a `Behaviour` is taken as it is."""
+    """Read `honest`, `zero`, `flip`, `noise:P`, `absent:P` or `copy:ID`; a `Behaviour` is taken as it is."""
     if isinstance(text, Behaviour):
         return text
     word, colon, detail = text.partition(":") if isinstance(text, str) else ("", "", "")
     match word:
         case "honest" | "zero" | "flip" if not colon:
             return Behaviour(word)
-        case "noise" if NUMBER.fullmatch(detail) and 0 < float(detail) <= 1:
-            return Behaviour("noise", share=float(detail))
+        case "noise" | "absent" if NUMBER.fullmatch(detail) and 0 < float(detail) <= 1:
+            return Behaviour(word, share=float(detail))
         case "copy" if is_id(detail):
             return Behaviour("copy", of=OrgId(detail))
     raise refuse("This is no behaviour.", f"Write {BEHAVE}.")
@@ -81,6 +83,6 @@ class Organisation(Section):
     behave: Behave = Field(
         default=Behaviour(),
         description="what it does, in simulation only: be honest, send no update, send it negated, "
-        "learn from a share P of wrong labels, or train on the very rows of ID",
+        "learn from a share P of wrong labels, miss a share P of the rounds, or train on the very rows of ID",
         json_schema_extra={"default_text": '"honest"'},
     )

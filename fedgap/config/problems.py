@@ -28,10 +28,12 @@ class ConfigError(FedgapError):
     remedy = "Correct the file; `fedgap config explain` tells what every key means."
     exit_status = 2
 
-    def __init__(self, problems: Sequence[Problem], *, name: str = "The configuration") -> None:
+    def __init__(
+        self, problems: Sequence[Problem], *, name: str = "The configuration", remedy: str | None = None
+    ) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         listed = " | ".join(problem.line() for problem in problems)
-        super().__init__(f"{printable(name)} has {count}: {listed}")
+        super().__init__(f"{printable(name)} has {count}: {listed}", remedy=remedy)
         self.problems = tuple(problems)
 
 

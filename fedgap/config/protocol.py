@@ -73,13 +73,12 @@ class Settlement(Section):
     periods: int = Field(
         default=1,
         ge=0,
-        description="how often contributions are settled, at most once in 10 rounds; 0: never, rows decide; "
-        "checked now, used by settlement",
+        description="how often contributions are settled, at most once in 10 rounds; 0: never, rows decide",
     )
     confirm_exchanges: int = Field(
         default=5,
         ge=1,
-        description="exchanges in which a missing answer may still come; checked now, used by settlement",
+        description="exchanges in which a missing answer may still come",
         json_schema_extra={"unit": "exchanges"},
     )
     close_days: int = Field(
@@ -90,8 +89,7 @@ class Settlement(Section):
     )
     openings: Literal[1, 2] = Field(
         default=1,
-        description="numbers opened for each organisation and period; the second gives an interval; checked now, used "
-        "by settlement",
+        description="numbers opened for each organisation and period; the second gives an interval",
     )
 
 
@@ -102,7 +100,7 @@ class Evaluation(Section):
         default="committed",
         description="where the directions of measurement come from: rows fixed beforehand and shown at the end; public "
         "rows; rows only a witness sees; the organisations' held-out rows; or the server alone, which can then learn "
-        "one chosen property of each update; checked now, used by settlement",
+        "one chosen property of each update",
     )
     reveal: Literal["after-settlement", "never"] = Field(
         default_factory=lambda known: "after-settlement" if known.get("source") in {"committed", "public"} else "never",

@@ -8,6 +8,7 @@ from fedgap.config.baselines import Baselines
 from fedgap.config.federation import Federation
 from fedgap.config.organisation import Organisation
 from fedgap.config.phrases import Schema, allowed, written
+from fedgap.config.policy import Costs, Owner, Period, PolicyRule, Price
 from fedgap.config.protocol import Evaluation, SecAgg, Settlement
 from fedgap.config.section import Section, nearest
 from fedgap.config.task import CustomOptions, ImageOptions, TabularOptions
@@ -27,6 +28,11 @@ MODELS: Sequence[tuple[str, str, str, type[Section]]] = (
     ("settlement", "[settlement]", "", Settlement),
     ("evaluation", "[evaluation]", "", Evaluation),
     ("baselines", "[baselines]", "", Baselines),
+    ("policy", "[policy]", "policy.toml", PolicyRule),
+    ("costs", "[costs]", "policy.toml", Costs),
+    ("period", "[[period]]", "policy.toml", Period),
+    ("price", "[[price]]", "policy.toml", Price),
+    ("owner", "[[owner]]", "policy.toml", Owner),
 )
 """Name, header as it is written, tasks it belongs to, model."""
 
@@ -36,7 +42,8 @@ INTRODUCTION = """\
 Made by `fedgap config explain --markdown`; after a change, `make docs` makes it again.
 
 `fedgap config check federation.toml` reports every problem of a file at once, each with its key. Unknown keys are
-refused. Where a number is wanted, a whole number will do. Paths start from the folder of the file.
+refused. Where a number is wanted, a whole number will do. Paths start from the folder of the file. The last sections
+belong to policy.toml, the funder's file ([money.md](money.md)); `fedgap funding check policy.toml` checks one.
 
 A complete file; everything else has a default:"""
 

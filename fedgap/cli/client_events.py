@@ -1,0 +1,36 @@
+"""What a running client says, in words; what happens all the time and is no news has none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+DONE = {"invite": "takes part", "relay": "trained and uploaded", "certificate": "done"}
+
+
+def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911 - one line for each kind
+    """Put one event of the working process into a sentence; empty for what nobody needs to read."""
+    match event:
+        case {"event": "connected"}:
+            return "Connected; waiting for work."
+        case {"event": "manifest", "version": version, "members": members}:
+            return f"Roster version {version}: {', '.join(members)}."
+        case {"event": "answered", "status": "ok", "purpose": str(purpose), "round": number} if purpose in DONE:
+            size = f", {event['bytes']:,} bytes" if purpose == "relay" else ""
+            return f"Round {number}: {DONE[purpose]} ({event['seconds']:.2f} s{size})."
+        case {"event": "answered", "status": "ok", "purpose": "statistics", "bytes": size}:
+            return f"Sent the statistics of the training rows ({size:,} bytes)."
+        case {"event": "answered", "status": "ok", "purpose": "sums", "round": number}:
+            return f"Caught up with a sum before round {number}."
+        case {"event": "settled", "period": period, "confirmed": True}:
+            return f"Period {period} is settled: our own number and the total are right, and we confirmed them."
+        case {"event": "settled", "period": period, "code": code}:
+            return f"Period {period}: we objected to the server's statement ({code}). Speak with the operator."
+        case {"event": "refused" | "failed" | "gone" | "unmetered", "cause": cause, "remedy": remedy}:
+            return f"Refused: {cause} {remedy}" if event["event"] == "refused" else f"{cause} {remedy}"
+        case {"event": "waiting", "cause": cause, "remedy": remedy}:
+            again = f" Trying again in {event['seconds']:.0f} s." if "seconds" in event else ""
+            return f"{cause} {remedy}{again}"
+        case {"event": "restarting", "seconds": seconds}:
+            return f"The working process ended; starting it again in {seconds:.0f} s."
+        case {"event": "done", "model": model, "rounds": rounds}:
+            return f"All {rounds} rounds are done; the model is {model}."
+    return ""

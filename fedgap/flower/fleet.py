@@ -1,0 +1,344 @@
+"""The one connection a site has: Flower's Fleet API, outbound over HTTPS, nothing fetched but messages and arrays.
+
+Flower's own node (`flwr.supernode`) installs and runs code that the server chose, ends the process when the server is
+away, and sends exception texts. This one asks for messages, gives bytes back, and raises typed errors. A proxy is used
+if HTTPS_PROXY names one and NO_PROXY does not exempt the server.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+import httpx
+from flwr.app import Message
+from flwr.app.message import remove_content_from_message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ObjectTree,
+    PullObjectRequest,
+    PushObjectRequest,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.error import FlowerError
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
+from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from fedgap.crypto import NodeKey
+from fedgap.errors import FedgapError
+from fedgap.flower.contract import (
+    MESSAGE_TYPE,
+    EnvelopeError,
+    Reply,
+    Request,
+    VersionError,
+    read_request,
+    write_reply,
+)
+
+HEARTBEAT_S = 10.0
+"""The shortest Flower allows: who vanished is missed after twice this time."""
+
+MOST_OBJECT_TRIES = 60
+_AWAY = {408, 425, 429, 500, 502, 503, 504}
+_NO_ACTIVATION = 2004
+
+T = TypeVar("T")
+
+
+class LinkLostError(FedgapError):
+    """The server cannot be reached at the moment."""
+
+    code = "link.lost"
+    remedy = (
+        "The client tries again by itself; if it lasts, try `fedgap client check` and show it to your IT department."
+    )
+
+
+class WrongCertificateError(FedgapError):
+    """Who answers is not the server that the invite named; nothing was sent."""
+
+    code = "link.wrong-certificate"
+    remedy = "Something stands between you and the server, or it has a new certificate: ask the operator by phone."
+
+
+class NotAdmittedError(FedgapError):
+    """The server does not know this site's key, or knows it no longer."""
+
+    code = "link.not-admitted"
+    remedy = "Ask the operator whether this organisation is approved; check that this machine's clock is right."
+
+
+class BusyKeyError(FedgapError):
+    """The server does not let this key in now: another client uses it, or it is not approved."""
+
+    code = "link.key-in-use"
+    remedy = "After a crash this lasts up to a minute. If it lasts longer, another client runs with this site's keys."
+
+
+class GoneError(FedgapError):
+    """A message could not be fetched or answered any more; the server did not wait."""
+
+    code = "link.message-gone"
+    remedy = "The round goes on without this site; it takes part in the next one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """A message that waits for us: its head, and what it is made of."""
+
+    head: Message = field(repr=False)
+    tree: ObjectTree = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A message of the server, and what is needed to answer it.
+
+    Attributes:
+        request: what it asks; or the error that it was not readable with.
+        message: without its content.
+    """
+
+    request: Request | EnvelopeError | VersionError
+    message: Message = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Sees every call: tells Flower's version, and counts bytes."""
+
+    moved: Callable[[str, int, int], None]
+    version: dict[str, str] = field(
+        default_factory=lambda: dict(RuntimeVersionMetadata.from_local_component("SuperNode").as_metadata())
+    )
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """Stand around one call."""
+        context.request.headers.update(self.version)
+        response = call_next(context)
+        self.moved(context.rpc_method.rpartition("/")[2], len(context.request.content), len(response.content))
+        return response
+
+
+class Fleet:
+    """A node of the server's fleet, from `connect` to `close`.
+
+    Args:
+        address: `https://host:port`.
+        ca: PEM of the only CA that may vouch for the server; None trusts what the machine trusts.
+        key: of this node.
+        moved: called after each HTTP call with its name, bytes up and bytes down.
+    """
+
+    def __init__(self, address: str, *, ca: bytes | None, key: NodeKey, moved: Callable[[str, int, int], None]) -> None:
+        public = key.private.public_key()
+        self._public = public_key_to_bytes(public)
+        self._client = FleetHttpClient.from_server_address(
+            address.removeprefix("https://"),
+            insecure=False,
+            root_certificates=ca,
+            interceptors=[_Counted(moved), NodeAuthHttpInterceptor(key.private, public)],
+        )
+        self._client._client.follow_redirects = False  # noqa: SLF001 - no public switch; nothing goes to another host
+        self._node: Node | None = None
+        self._ended = threading.Event()
+
+    def connect(self, *, earlier: int | None) -> int:
+        """Come online.
+
+        Args:
+            earlier: this node's number if it went offline without saying so, after a crash.
+
+        Returns:
+            the node's number.
+
+        Raises:
+            LinkLostError, WrongCertificateError, NotAdmittedError, BusyKeyError: not now.
+        """
+        if earlier is not None:
+            self._leave(earlier)
+        request = ActivateNodeRequest(public_key=self._public, heartbeat_interval=HEARTBEAT_S)
+        self._node = Node(node_id=_called(partial(self._client.ActivateNode, request)).node_id)
+        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+        return int(self._node.node_id)
+
+    def ask(self) -> Announced | None:
+        """Ask whether there is a message; None if there is none.
+
+        Raises:
+            LinkLostError, NotAdmittedError: the connection is gone.
+        """
+        answer = _called(partial(self._client.PullMessages, PullMessagesRequest(node=self._node)))
+        if not answer.messages_list:
+            return None
+        return Announced(head=message_from_proto(answer.messages_list[0]), tree=answer.message_object_trees[0])
+
+    def fetch(self, announced: Announced) -> Incoming:
+        """Get the content of a message.
+
+        Raises:
+            LinkLostError, NotAdmittedError: the connection is gone.
+            GoneError: it cannot be had any more.
+        """
+        run, name = announced.head.metadata.run_id, announced.head.metadata.message_id
+        wanted = [tree.object_id for tree in iterate_object_tree(announced.tree)]
+        try:
+            contents = pull_objects(wanted, partial(self._pull, run), max_tries_per_object=MOST_OBJECT_TRIES)
+            confirmation = ConfirmMessageReceivedRequest(node=self._node, run_id=run, message_object_id=name)
+            _called(partial(self._client.ConfirmMessageReceived, confirmation))
+            message = inflate_object_from_contents(name, contents)
+        except (ObjectPullError, KeyError, ValueError, TypeError) as error:
+            raise GoneError(f"A message could not be fetched ({type(error).__name__}).") from error
+        if not isinstance(message, Message):
+            raise GoneError("What was fetched is no message.")
+        message.metadata.__dict__["_message_id"] = name
+        request = _asked(message)
+        return Incoming(request=request, message=remove_content_from_message(message))  # a body may be large: once
+
+    def answer(self, incoming: Incoming, reply: Reply, *, seconds: float) -> None:
+        """Send the reply to a message.
+
+        Raises:
+            LinkLostError, NotAdmittedError: the connection is gone.
+            GoneError: nobody waits for it any more.
+        """
+        reply_message = Message(write_reply(reply), reply_to=incoming.message)
+        run = incoming.message.metadata.run_id
+        reply_message.metadata.__dict__["_message_id"] = reply_message.object_id
+        with no_object_id_recompute():
+            tree: ObjectTree = get_object_tree(reply_message)
+            objects = get_all_nested_objects(reply_message)
+            head = remove_content_from_message(reply_message)
+            answer = _called(partial(self._client.PushMessages, self._push_request(head, tree, seconds)))
+            del reply_message
+            push = partial(self._push, run, answer.session_id)
+            try:
+                push_objects(objects, push, object_ids_to_push=set(answer.objects_to_push))
+            except ObjectPushError as error:
+                raise GoneError("The server takes no answer to this message any more.") from error
+
+    def close(self) -> bool:
+        """Say goodbye; tell whether the server heard it, so that nobody is online under this key any more."""
+        self._ended.set()
+        heard = self._node is not None and self._leave(int(self._node.node_id))
+        self._client.close()
+        return heard
+
+    def _push_request(self, head: Message, tree: ObjectTree, seconds: float) -> PushMessagesRequest:
+        return PushMessagesRequest(
+            node=self._node,
+            messages_list=[message_to_proto(head)],
+            message_object_trees=[tree],
+            clientapp_runtime_list=[seconds],
+        )
+
+    def _pull(self, run: int, name: str) -> bytes:
+        request = PullObjectRequest(node=self._node, run_id=run, object_id=name)
+        answer = _called(partial(self._client.PullObject, request))
+        if not answer.object_found:
+            raise ObjectPullError(name, "not found")
+        if not answer.object_available:
+            raise ObjectUnavailableError(name)
+        return bytes(answer.object_content)
+
+    def _push(self, run: int, session: str, name: str, content: bytes) -> None:
+        request = PushObjectRequest(
+            node=self._node, run_id=run, object_id=name, object_content=content, session_id=session
+        )
+        if not _called(partial(self._client.PushObject, request)).stored:
+            raise ObjectPushError(name, run, session)
+
+    def _leave(self, node: int) -> bool:
+        try:
+            _called(partial(self._client.DeactivateNode, DeactivateNodeRequest(node_id=node)))
+        except FedgapError:
+            return False  # it will notice by itself
+        return True
+
+    def _beat(self) -> None:
+        """Say "still here" until the end; a server that does not hear it is asked for messages anyway."""
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
+        while not self._ended.wait(0.8 * HEARTBEAT_S):
+            try:
+                _called(partial(self._client.SendNodeHeartbeat, request))
+            except (FedgapError, RuntimeError):
+                continue
+
+
+def _asked(message: Message) -> Request | EnvelopeError | VersionError:
+    try:
+        if message.metadata.message_type != MESSAGE_TYPE or not message.has_content():
+            return EnvelopeError("A message is of a type that this client does not answer.")
+        return read_request(message.content)
+    except (EnvelopeError, VersionError) as error:
+        return error
+
+
+def _called(call: Callable[[], T]) -> T:
+    """Make one HTTP call; what goes wrong becomes a typed error."""
+    try:
+        return call()
+    except httpx.HTTPStatusError as error:
+        raise _refused(error.response) from error
+    except httpx.TransportError as error:
+        raise lost(error) from error
+    except ValueError as error:  # an answer that is no protobuf: a captive portal, a proxy's error page
+        raise LinkLostError("Something else than the server answered.") from error
+
+
+def lost(error: httpx.TransportError) -> FedgapError:
+    """Say why there is no connection."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return WrongCertificateError(f"The server's certificate is not accepted ({cause.verify_message}).")
+        if isinstance(cause, ssl.SSLError):
+            return LinkLostError(f"No TLS connection ({getattr(cause, 'reason', None) or 'handshake'}).")
+        cause = cause.__cause__ or cause.__context__
+    return LinkLostError(f"No connection to the server ({type(error).__name__}).")
+
+
+def _refused(answer: httpx.Response) -> FedgapError:
+    status = answer.status_code
+    if status in {401, 407}:
+        who = "The proxy" if status == 407 else "The server"  # noqa: PLR2004 - HTTP's numbers
+        return NotAdmittedError(f"{who} does not let this site in (HTTP {status}).")
+    if status == HTTPStatus.GONE:
+        return GoneError("The server takes no answer to this message any more, or it is too large.")
+    known = FlowerError.from_json(answer.text)
+    if known is not None and known.code == _NO_ACTIVATION:
+        return BusyKeyError("The server does not activate this node.")
+    if status in _AWAY:
+        return LinkLostError(f"The server is not ready (HTTP {status}).")
+    if known is not None:
+        return GoneError(f"The server refuses (HTTP {status}, Flower's code {known.code}).")
+    return LinkLostError(f"Something else than the server answered (HTTP {status}).")

@@ -1,0 +1,126 @@
+"""On which rows contributions of a deployed federation are measured, and how many numbers may be opened.
+
+The server has the rows ([evaluation] data in its federation.toml), commits to them before the first manifest, and shows
+them at settlement. Members compute the terms themselves; of the rows they know the Merkle root until then.
+"""
+
+from fedgap.config import FederationConfig
+from fedgap.crypto import BadBytesError, Rand, digest
+from fedgap.errors import FedgapError
+from fedgap.flower import plainvalues
+from fedgap.flower.preparation import Shape
+from fedgap.ids import OrgId
+from fedgap.learning.task import Task
+from fedgap.learning.utilities import utility_of
+from fedgap.secagg.evaluation import Evaluation
+from fedgap.secagg.wire import unpack
+from fedgap.simulation.assessing import UtilityOn
+from fedgap.simulation.contribution import server_step
+from fedgap.simulation.federate import server_rule
+from fedgap.simulation.shards import Shards, deal
+from fedgap.simulation.sites import load_rows
+from fedgap.simulation.terms import Terms, terms_of
+
+BUILT = ("committed", "server_chooses_directions")
+NO_ROWS = "federation.toml names no rows to measure on: [evaluation] data"
+_ROWS_NAME = OrgId("evaluation")
+
+
+class EvaluationError(FedgapError):
+    """What contributions are to be measured on does not do in a deployment."""
+
+    code = "server.evaluation"
+    remedy = 'Write source = "committed" and data = "rows.csv" under [evaluation], or leave [evaluation] out.'
+    exit_status = 2
+
+
+class ChangedRowsError(FedgapError):
+    """The evaluation rows are others than those that the organisations' manifest commits to."""
+
+    code = "server.changed-rows"
+    remedy = "Put the file back that was there when the federation was founded."
+    exit_status = 2
+
+
+def terms_for(config: FederationConfig, parameters: int) -> Terms:
+    """Say what is opened; server and members come to the same.
+
+    Raises:
+        EvaluationError: the source of directions is not built for deployments.
+        TooManyPeriodsError, NotAttributableError: settlement is wanted as it cannot be.
+    """
+    if config.evaluation is None or config.evaluation.data is None:
+        return Terms(periods=0, openings=1, nothing=NO_ROWS)
+    if config.evaluation.source not in BUILT:
+        raise EvaluationError(f"Directions from '{config.evaluation.source}' are not built for deployments.")
+    step = server_step(server_rule(config))
+    return terms_of(config, step, rounds=config.training.rounds, parameters=parameters)
+
+
+def evaluation_shards(
+    config: FederationConfig, task: Task, shared: bytes, parameters: int, secret: bytes
+) -> Shards | None:
+    """Load the evaluation rows, prepare them as organisations do theirs, and commit to them.
+
+    Args:
+        config: names the file.
+        task: the installed one.
+        shared: merged statistics.
+        parameters: d.
+        secret: 32 bytes that only the server knows; the rows' salts follow from it.
+
+    Raises:
+        DataError: the file cannot be used.
+        BadManifestError: there are too few rows.
+    """
+    terms = terms_for(config, parameters)
+    if not terms.periods or config.evaluation is None or config.evaluation.data is None:
+        return None
+    data = load_rows(task, config.base / config.evaluation.data, _ROWS_NAME)
+    statistics = plainvalues.read(shared)
+    return deal(
+        task.prepare(data, statistics, statistics),
+        source=config.evaluation.source,
+        rounds=config.training.rounds,
+        periods=terms.periods,
+        seed=config.federation.seed,
+        witness=None,
+        salts=lambda number: _salts(secret, number),
+    )
+
+
+def read_evaluation(config: FederationConfig, content: bytes | None, parameters: int) -> Evaluation | None:
+    """Read, as a member, what the server says it measures on, and check that it follows from the approved plan.
+
+    Raises:
+        EvaluationError: it does not.
+    """
+    terms = terms_for(config, parameters)
+    if not terms.periods or config.evaluation is None:
+        if content is not None:
+            raise EvaluationError("The server would measure contributions, and the plan says nothing of it.")
+        return None
+    try:
+        found = unpack(Evaluation, content or b"")
+    except (BadBytesError, FedgapError) as error:
+        raise EvaluationError("The server does not say what contributions are measured on.") from error
+    if (found.source, found.rounds) != (config.evaluation.source, config.training.rounds):
+        raise EvaluationError("The server measures contributions in another way than the plan says.")
+    return found
+
+
+def utility_on(task: Task, shape: Shape) -> UtilityOn:
+    """Give the task's utility on any prepared rows."""
+    return lambda rows: utility_of(task, shape.like, rows)
+
+
+def _salts(secret: bytes, shard: int) -> Rand:
+    """Salts that nobody guesses without the secret, the same at every start of the server."""
+    drawn = 0
+
+    def draw(size: int) -> bytes:
+        nonlocal drawn
+        drawn += 1
+        return digest("row-salt", secret, shard, drawn)[:size]
+
+    return draw

@@ -1,0 +1,241 @@
+"""The loop of a site: connect, ask for a message, answer it, again; through restarts of the server, with back-off.
+
+While nothing is to be done it asks less and less often, up to every two seconds; after a message it asks eagerly, since
+the five exchanges of a round follow each other.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedgap.crypto import NodeKey
+from fedgap.errors import FedgapError
+from fedgap.flower.contract import EnvelopeError, Reply, Request, VersionError
+from fedgap.flower.egress import EgressLog
+from fedgap.flower.fleet import BusyKeyError, Fleet, GoneError, Incoming, LinkLostError
+from fedgap.flower.membership import Membership, SiteFolder, now_text
+from fedgap.flower.meter import Meter, as_document
+from fedgap.flower.resident import Resident, Say
+from fedgap.storage import PRIVATE, StorageError, replace
+
+EAGER_S, IDLE_S = 0.1, 2.0
+SLOWER_AFTER_S = 30.0
+"""After so many quiet seconds the pause between two questions begins to grow."""
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+LOOK_S = 3.0
+"""How often a site without a manifest asks for one."""
+LOOK_AGAIN_S = 60.0
+POLLING_LINE_S = 3600.0
+
+Connect = Callable[[], Fleet]
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """A site's loop.
+
+    Attributes:
+        connect: makes a connection that is not online yet.
+        until_done: end after the last round, instead of waiting for more.
+    """
+
+    resident: Resident
+    folder: SiteFolder
+    egress: EgressLog
+    meter: Meter
+    connect: Connect
+    say: Say
+    until_done: bool = False
+    sleep: Callable[[float], None] = time.sleep
+    _polls: int = 0
+    _polled_bytes: int = 0
+    _said_polls: float = field(default_factory=time.monotonic)
+    _looked: float = float("-inf")
+    _round: int = 0
+
+    def run(self) -> None:
+        """Work until stopped; or, with `until_done`, until all rounds are done.
+
+        Raises:
+            StorageError: what leaves could not be written down, so nothing leaves any more.
+        """
+        failures = 0
+        while True:
+            fleet = self.connect()
+            try:
+                self._come_online(fleet)
+                failures = 0
+                self._serve(fleet)
+            except StorageError:
+                raise
+            except FedgapError as error:
+                self._wait(error, failures)
+                failures += 1
+            else:
+                return
+            finally:
+                if fleet.close():
+                    self.node_path.unlink(missing_ok=True)
+                self._line_of_polls()
+                self._end_of_round()
+
+    @property
+    def node_path(self) -> Path:
+        """Where the node's number is while it is online; left behind by a crash, so that we can come back at once."""
+        return self.folder.node
+
+    def moved(self, call: str, up: int, down: int) -> None:
+        """Count an HTTP call."""
+        self.meter.moved(up=up, down=down)
+        if call not in {"PushMessages", "PushObject"}:
+            self._polls += 1
+            self._polled_bytes += up
+
+    def _come_online(self, fleet: Fleet) -> None:
+        with self.meter.phase("wait"):
+            number = fleet.connect(earlier=self._earlier())
+        place = {"node": number, "folder": str(self.folder.path.resolve())}
+        replace(self.node_path, json.dumps(place).encode(), mode=PRIVATE)
+        self.folder.note_status(state="connected", since=now_text())
+        self.say("connected", node=number)
+
+    def _earlier(self) -> int | None:
+        """The number under which we are still online after a crash; not that of a folder copied from elsewhere."""
+        try:
+            place = json.loads(self.node_path.read_bytes())
+            number, folder = place["node"], place["folder"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return number if isinstance(number, int) and folder == str(self.folder.path.resolve()) else None
+
+    def _serve(self, fleet: Fleet) -> None:
+        """Ask and answer until the connection is gone."""
+        last, failures = time.monotonic(), 0
+        while not self._is_done():
+            try:
+                self._look()
+                with self.meter.phase("wait"):
+                    announced = fleet.ask()
+                if announced is not None:
+                    with self.meter.phase("transfer"):
+                        incoming = fleet.fetch(announced)
+                    self._answer(fleet, incoming)
+                    last = time.monotonic()
+                failures = 0
+            except GoneError as error:
+                self.say("gone", cause=error.cause, remedy=error.remedy)
+                announced = None
+            except LinkLostError as error:
+                self._wait(error, failures)
+                failures += 1
+                continue
+            if announced is None:
+                self._pause(time.monotonic() - last)
+
+    def _answer(self, fleet: Fleet, incoming: Incoming) -> None:
+        request = incoming.request
+        began = time.monotonic()
+        if isinstance(request, Request) and request.purpose == "invite":
+            self._end_of_round()
+            self._round = request.round
+        self.say("asked", **_about(request))
+        reply = self.resident.answer(request)
+        self.egress.note(_purpose(request), reply.body, status=reply.status, **_what(request, reply))
+        with self.meter.phase("transfer"):
+            fleet.answer(incoming, reply, seconds=time.monotonic() - began)
+        facts = {"seconds": round(time.monotonic() - began, 3), "bytes": len(reply.body)}
+        self.say("answered", status=reply.status, code=reply.code, **_about(request), **facts)
+        if isinstance(request, Request):
+            if request.purpose == "certificate":
+                self._end_of_round()
+                self._looked = float("-inf")  # between two rounds a new manifest may wait for our signature
+            where = {"round": request.round, "purpose": request.purpose, "status": reply.status, "code": reply.code}
+            self.folder.note_status(last=now_text(), **where)
+
+    def _look(self) -> None:
+        """Look for manifests: often while there is none, now and then afterwards."""
+        now = time.monotonic()
+        if now - self._looked < (LOOK_AGAIN_S if self.resident.is_member else LOOK_S):
+            return
+        self._looked = now
+        try:
+            self.resident.look_for_manifest()
+        except LinkLostError:
+            raise
+        except FedgapError as error:
+            self.say("refused", code=error.code, cause=error.cause, remedy=error.remedy, purpose="manifest")
+
+    def _is_done(self) -> bool:
+        member = self.resident.member
+        return (
+            self.until_done and member is not None and member.course.applied >= self._rounds() and self.resident.is_over
+        )
+
+    def _rounds(self) -> int:
+        return self.resident.workplace.config.training.rounds
+
+    def _pause(self, quiet_s: float) -> None:
+        if time.monotonic() - self._said_polls > POLLING_LINE_S:
+            self._line_of_polls()
+        with self.meter.phase("wait"):
+            self.sleep(EAGER_S if quiet_s < SLOWER_AFTER_S else min(IDLE_S, EAGER_S * quiet_s / SLOWER_AFTER_S))
+
+    def _wait(self, error: FedgapError, failures: int) -> None:
+        """Say what is wrong and wait, longer each time; a little at random, so that sites do not all come at once."""
+        pause = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)] * (1 + random.random() / 4)  # noqa: S311 - no secret
+        if isinstance(error, BusyKeyError):
+            pause = max(pause, 2.0)
+        self.folder.note_status(state="waiting", since=now_text(), reason=error.line())
+        self.say("waiting", code=error.code, cause=error.cause, remedy=error.remedy, seconds=round(pause, 1))
+        with self.meter.phase("wait"):
+            self.sleep(pause)
+
+    def _line_of_polls(self) -> None:
+        self._said_polls = time.monotonic()
+        calls, size = self._polls, self._polled_bytes
+        self._polls = self._polled_bytes = 0
+        self.egress.note_polling(calls=calls, size_bytes=size)
+
+    def _end_of_round(self) -> None:
+        """Write down what everything since the last line cost; waiting between rounds belongs to the next one."""
+        line = {"time": now_text(), "round": self._round, "phases": as_document(self.meter.take())}
+        try:
+            with self.folder.metering.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # what was sent is sent; a figure that is missing must not end the site
+            cause = f"What the round cost cannot be written into {self.folder.metering} ({error.strerror})."
+            self.say("unmetered", cause=cause, remedy="Free some space.")
+
+
+def _purpose(request: Request | EnvelopeError | VersionError) -> str:
+    return request.purpose if isinstance(request, Request) else "unreadable"
+
+
+def _about(request: Request | EnvelopeError | VersionError) -> dict[str, int | str]:
+    if isinstance(request, Request):
+        return {"purpose": request.purpose, "round": request.round, "attempt": request.attempt}
+    return {"purpose": "unreadable"}
+
+
+def _what(request: Request | EnvelopeError | VersionError, reply: Reply) -> dict[str, int | str]:
+    about = _about(request)
+    del about["purpose"]
+    return about | ({"code": reply.code} if reply.code else {})
+
+
+def make_node(*, resident: Resident, membership: Membership, key: NodeKey, egress: EgressLog, until_done: bool) -> Node:
+    """Put the parts of a site together."""
+    ca = None if membership.ca is None else membership.ca.encode()
+    node = Node(
+        resident=resident,
+        folder=resident.folder,
+        egress=egress,
+        meter=resident.meter,
+        connect=lambda: Fleet(membership.address, ca=ca, key=key, moved=node.moved),
+        say=resident.say,
+        until_done=until_done,
+    )
+    return node

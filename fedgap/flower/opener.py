@@ -1,0 +1,109 @@
+"""Opening a period of a deployed federation: the same messages as in a simulation, over Flower.
+
+A member that is away is waited for, but not for ever: it gets the message when it comes back within the patience, and
+is asked again as often as the manifest says. Then the period ends without it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fedgap import settling
+from fedgap.flower.cohort import FlowerCohort
+from fedgap.records import DirectionCommitted
+from fedgap.secagg.desk import Desk
+from fedgap.secagg.directions import Unrounded
+from fedgap.secagg.messages import Outcome
+from fedgap.secagg.valuation import Settlement, direction_records
+from fedgap.simulation.aggregate import Released
+from fedgap.simulation.shards import Shards
+
+LOOK_S = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class PatientCohort:
+    """Members that may be away for a while (see `fedgap.secagg.local.Cohort`).
+
+    Attributes:
+        cohort: asks those who are connected.
+        connected: nodes of the members that are connected now, by seat.
+        patience_s: how long to wait for those that are not, in all; also while somebody answers too late.
+        stopped: raises if the server is to stop.
+    """
+
+    cohort: FlowerCohort
+    connected: Callable[[], Mapping[int, int]]
+    patience_s: float
+    check_stopped: Callable[[], None]
+    _waited_s: float = 0.0
+
+    def exchange(self, requests: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
+        """Ask these seats, once they are connected or the patience is over."""
+        if requests:
+            self._wait_for(requests)
+            yield from self.cohort.exchange(requests)
+
+    def ask(self, purpose: str, requests: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
+        """Ask these seats for something that is no message of the protocol."""
+        if requests:
+            self._wait_for(requests)
+            yield from self.cohort.ask(purpose, requests)
+
+    def _wait_for(self, seats: Mapping[int, bytes]) -> None:
+        while True:
+            self.check_stopped()
+            self.cohort.nodes = self.connected()
+            if seats.keys() <= self.cohort.nodes.keys() or self._waited_s >= self.patience_s:
+                break
+            time.sleep(LOOK_S)
+            self._waited_s += LOOK_S
+
+
+@dataclass(slots=True, kw_only=True)
+class DeployedOpener:
+    """The server's part (see `fedgap.simulation.opener.Opener`).
+
+    Attributes:
+        desk: under the manifest in force.
+        shards: evaluation rows.
+        patient: makes the cohort that is asked.
+        last: outcome of the last round.
+    """
+
+    desk: Desk
+    shards: Shards
+    patient: Callable[[], PatientCohort] | None = None
+    last: Outcome | None = field(default=None, repr=False)
+
+    def propose(self, released: Released, directions: Sequence[Unrounded]) -> None:
+        """Commit to the directions of a round; only the first time counts."""
+        self.desk.propose(released.plan.round, directions)
+
+    def close(self) -> None:
+        """Run the closing exchange."""
+        assert self.last is not None  # noqa: S101 - set before; tells mypy
+        settling.close(self.desk, self._cohort(), self.last)
+
+    def committed(self) -> list[DirectionCommitted]:
+        """Give the certified directions of all rounds of the periods that are not settled."""
+        return [record for round_ in range(1, self.desk.evaluation.rounds + 1) for record in self.certified(round_)]
+
+    def certified(self, round_: int) -> list[DirectionCommitted]:
+        """Give the certified directions of a round; none once it is settled, or if it ran under an older manifest."""
+        found = self.desk.proposals(round_)
+        if not found or self.desk.dossier(round_).listing.plan.manifest != self.desk.manifest.digest:
+            return []
+        return direction_records(self.desk.manifest, found)
+
+    def settle(self, period: int, *, last: int) -> Settlement:
+        """Run the settlement of a period.
+
+        Raises:
+            NothingToSettleError: no round of it has a direction.
+        """
+        return settling.settle(self.desk, self._cohort(), period, rows=self.shards.shown_in(period), last=last)
+
+    def _cohort(self) -> PatientCohort:
+        assert self.patient is not None  # noqa: S101 - set before; tells mypy
+        return self.patient()

@@ -1,0 +1,116 @@
+"""The end of a deployed run, and settlements on the way: which messages go out, to whom, and how long they may take.
+
+    at a period's due round   claim -> settle
+    after the last round      close -> claim -> settle, period by period -> ended
+
+`ended` shows members the ledger as it is then; they keep and co-sign its checkpoint, and know that nothing more comes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fedgap.crypto import decode, encode
+from fedgap.crypto.codec import pack
+from fedgap.flower.accounts import Accounts
+from fedgap.flower.claims import AskClaim, read_claim
+from fedgap.flower.cohort import FlowerCohort
+from fedgap.flower.contract import CLAIM, ENDED
+from fedgap.flower.opener import PatientCohort
+from fedgap.flower.server_ledger import Fact
+from fedgap.ids import OrgId
+from fedgap.secagg.manifest import Manifest
+from fedgap.storage import FolderJournal
+
+TOLD = "ended"
+"""Under which name the journal keeps who was told that the run ended."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SettlingRun:
+    """Settlements of one run.
+
+    Attributes:
+        accounts: the server's.
+        journal: its memory.
+        manifest: in force.
+        cohort: makes a cohort that carries a round's number.
+        connected: nodes of connected members, by seat.
+        check_stopped: raises if the server is to stop.
+        close_s: how long to wait, in all, for members that are away after the last round.
+        reply_s: the same for a settlement between two rounds, which must not stall them.
+        say: told what is done.
+    """
+
+    accounts: Accounts
+    journal: FolderJournal
+    manifest: Manifest
+    cohort: Callable[[int], FlowerCohort]
+    connected: Callable[[], Mapping[int, int]]
+    check_stopped: Callable[[], None]
+    close_s: float
+    reply_s: float
+    say: Callable[[str], None]
+
+    def between_rounds(self, applied: int) -> None:
+        """Settle what is due after so many rounds, unless it was the last."""
+        if applied < self.accounts.config.training.rounds:
+            for period in self.accounts.due(applied):
+                self._settle(period, applied, self.reply_s)
+
+    def finish(self) -> None:
+        """Close the run and settle what is left."""
+        last = self.accounts.config.training.rounds
+        if self.accounts.due(last):
+            self.say("closing the run")
+            self._prepare(last, self.close_s)
+            self.accounts.close()
+        for period in self.accounts.due(last):
+            self._settle(period, last, self.close_s)
+
+    def tell_the_end(self, patience_s: float) -> None:
+        """Show every member the whole ledger's checkpoint, and keep its co-signature; wait a little for absent ones."""
+        told = self._told()
+        seats = {seat: member.id for seat, member in enumerate(self.manifest.members) if member.id not in told}
+        if not seats:
+            return
+        cohort = self._patient(self.accounts.config.training.rounds, patience_s)
+        signatures = {}
+        for seat, signature in cohort.ask(ENDED, dict.fromkeys(seats, self.accounts.ledger.show())):
+            signatures[seat] = signature
+            told.add(seats[seat])
+        self.accounts.ledger.add(*self.accounts.ledger.cosignatures(self.manifest, signatures))
+        self.journal.put(TOLD, encode(tuple(sorted(told))))
+
+    def _settle(self, period: int, applied: int, patience_s: float) -> None:
+        self.say(f"settling period {period} of {self.accounts.periods.count}")
+        self._prepare(applied, patience_s)
+        self.accounts.settle(period, lambda one: self._claims(one, applied, patience_s))
+
+    def _prepare(self, applied: int, patience_s: float) -> None:
+        self.accounts.ask_with(lambda: self._patient(applied, patience_s))
+
+    def _claims(self, period: int, applied: int, patience_s: float) -> list[Fact]:
+        """Ask members for their costs; who does not answer has none in this period."""
+        rounds, ledger = self.accounts.periods.rounds_of(period), self.accounts.ledger
+        if not rounds:
+            return []
+        asked = AskClaim(period=period, first=rounds[0], last=rounds[-1])
+        members = self.manifest.members
+        missing = [seat for seat, member in enumerate(members) if (period, member.id) not in ledger.claimed]
+        answers = self._patient(applied, patience_s).ask(CLAIM, dict.fromkeys(missing, pack(asked)))
+        claims = [read_claim(answer, members[seat], asked, origin=ledger.origin) for seat, answer in sorted(answers)]
+        return [claim for claim in claims if claim is not None]
+
+    def _patient(self, applied: int, patience_s: float) -> PatientCohort:
+        return PatientCohort(
+            cohort=self.cohort(applied + 1),
+            connected=self.connected,
+            patience_s=patience_s,
+            check_stopped=self.check_stopped,
+        )
+
+    def _told(self) -> set[OrgId]:
+        if not self.journal.has(TOLD):
+            return set()
+        names = decode(self.journal.get(TOLD))
+        return {OrgId(name) for name in names if isinstance(name, str)} if isinstance(names, tuple) else set()

@@ -1,0 +1,298 @@
+"""Flower's SuperLink as a part of our own process: its state in SQLite, its Fleet API as an application, nothing else.
+
+The server's side of the conversation talks to the state directly. So neither Flower's Control API (which starts runs)
+nor its Runtime API (which hands out tasks) exists here, on any port: there is nothing to protect.
+
+Flower keeps messages and the chunks of their arrays in one SQLite file. What is delivered is erased at once, and what
+an earlier process left behind when this one starts.
+"""
+
+import logging
+import threading
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI
+from flwr.app import Message, RecordDict
+from flwr.app.message import make_message, remove_content_from_message
+from flwr.app.metadata import Metadata
+from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
+from flwr.supercore.date import now
+from flwr.supercore.error import http_error_translator
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from flwr.supercore.object_store import NoObjectInStoreError, ObjectStoreFactory
+from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
+from flwr.superlink.config_loader import get_federation_manager
+from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
+from flwr.superlink.routers.fleet.router import router as fleet_router
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fedgap.errors import FedgapError
+from fedgap.flower.allowance import Allowance
+from fedgap.flower.contract import MESSAGE_TYPE
+
+_log = logging.getLogger(__name__)
+logging.getLogger("flwr").addFilter(lambda record: "UnexpectedError" in record.getMessage())
+"""Flower logs every message and every stranger who knocks; only its own defects are worth a line."""
+HEARTBEAT_S = 20.0
+APPLICATION = "fedgap/fedgap"
+
+SMALL_BYTES = 1 << 20
+"""No answer but an upload is larger."""
+
+
+class NodeKeyError(FedgapError):
+    """A node key cannot be admitted: it was admitted or expelled before."""
+
+    code = "enrol.node-key-used"
+    remedy = "Let the organisation make a new node key: `fedgap client rotate-key`; then invite it again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """An answer to a message.
+
+    Attributes:
+        message: id of the message it answers.
+        content: its records; None if there will be no answer.
+        error: Flower's code in that case: 2 the other side failed, 3 too late, 5 not connected.
+    """
+
+    message: str
+    content: RecordDict | None = field(repr=False)
+    error: int = 0
+
+
+class SuperLink:
+    """Flower's state and one run in it, for as long as this process serves.
+
+    Args:
+        folder: of our own, for Flower's database.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        database = str(folder / "superlink.sqlite")
+        store = ObjectStoreFactory(database)
+        self._factory = LinkStateFactory(database, get_federation_manager(), store)
+        self.state: LinkState = self._factory.state()
+        self._clear()
+        self.run, self._task = self._begin_run()
+        self._arriving: dict[str, Message] = {}
+        self._allowance = Allowance()
+        self._keys: set[bytes] = set()
+        self._ended = threading.Event()
+        self._pulse = threading.Thread(target=self._beat, name="fedgap-heartbeat", daemon=True)
+        self._pulse.start()
+
+    async def _own_answers_only(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Refuse what Flower would take: answers in another's name, several at once, unasked ones and endless ones."""
+        pushed = getattr(request.state, "protobuf_request", None)
+        if isinstance(pushed, PushMessagesRequest):
+            senders = [message.metadata.src_node_id for message in pushed.messages_list]
+            if senders != [pushed.node.node_id] or len(pushed.message_object_trees) != 1:
+                return JSONResponse({"detail": "Forbidden"}, status_code=HTTPStatus.FORBIDDEN)
+            answered = pushed.messages_list[0].metadata.reply_to_message_id
+            objects = sum(1 for _ in iterate_object_tree(pushed.message_object_trees[0]))
+            size = pushed.ByteSize()
+            if not self._allowance.may_answer(pushed.node.node_id, answered, objects=objects, size_bytes=size):
+                return JSONResponse({"detail": "Gone"}, status_code=HTTPStatus.GONE)
+        if isinstance(pushed, PushObjectRequest) and not self._allowance.takes(pushed.node.node_id, pushed.ByteSize()):
+            return JSONResponse({"detail": "Gone"}, status_code=HTTPStatus.GONE)
+        return await call_next(request)
+
+    def knows(self, key: bytes) -> bool:
+        """Tell whether a request's header names the key of an admitted node; Flower checks its signature then."""
+        return key in self._keys
+
+    def fleet(self) -> FastAPI:
+        """Make the application that answers Flower's Fleet calls of admitted nodes, and no other call of Flower."""
+        layers = [
+            Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
+            Middleware(ProtobufTranslationMiddleware),
+            Middleware(NodeAuthMiddleware),
+            Middleware(BaseHTTPMiddleware, dispatch=self._own_answers_only),
+        ]
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=layers)
+        app.state.linkstate_factory = self._factory
+        app.state.enable_supernode_auth = True
+        app.include_router(fleet_router)
+        return app
+
+    def admit(self, public: bytes, name: str) -> int:
+        """Let a node with this key (DER of its public half) connect; again, if it was admitted before.
+
+        Raises:
+            NodeKeyError: the key was expelled once; Flower never takes it back.
+        """
+        node = self.state.get_node_id_by_public_key(public)
+        if node is None:
+            try:
+                node = self.state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, public, 0, name=name)
+            except ValueError as error:
+                raise NodeKeyError(f"The node key of '{name}' was in use before.") from error
+        self._keys.add(b64encode(public))
+        return node
+
+    def expel(self, public: bytes) -> None:
+        """Never answer a node with this key again."""
+        self._keys.discard(b64encode(public))
+        node = self.state.get_node_id_by_public_key(public)
+        if node is not None:
+            self.state.delete_node(NOOP_FLWR_AID, node)
+
+    def online(self) -> set[int]:
+        """Tell which nodes are connected, as far as their heartbeats say."""
+        nodes = self.state.get_node_info(statuses=[NodeStatus.ONLINE])
+        return {node.node_id for node in nodes}
+
+    def send(
+        self, node: int, content: RecordDict, *, ttl_s: float, group: str, most_bytes: int = SMALL_BYTES
+    ) -> str | None:
+        """Leave a message for a node; chunks that other messages share are kept once.
+
+        Args:
+            node: for whom.
+            content: its records.
+            ttl_s: how long an answer is waited for.
+            group: of messages, for Flower.
+            most_bytes: how many bytes of an answer are taken.
+
+        Returns:
+            its id, or None if there is no such node.
+        """
+        metadata = Metadata(
+            run_id=self.run,
+            message_id="",
+            src_node_id=SUPERLINK_NODE_ID,
+            dst_node_id=node,
+            reply_to_message_id="",
+            group_id=group,
+            created_at=now().timestamp(),
+            ttl=ttl_s,
+            message_type=MESSAGE_TYPE,
+        )
+        message = make_message(metadata=metadata, content=content)
+        with no_object_id_recompute():
+            name = message.object_id
+            message.metadata.__dict__["_message_id"] = name
+            session = self.state.start_session(self.run)
+            bare, tree = remove_content_from_message(message), get_object_tree(message)
+            stored, missing = self.state.store_message_and_object_tree(bare, tree, session)
+            if not stored:
+                return None
+            self._allowance.grant(name, node, most_bytes)
+            objects = get_all_nested_objects(message)
+            for part in missing:
+                self.state.store_object(self.run, session, part, objects[part].deflate())
+        return name
+
+    def receive(self, messages: Iterable[str], *, most_bytes: int) -> Iterator[Arrived]:
+        """Give the answers that are whole by now, one by one; each is given once and then erased here.
+
+        Args:
+            messages: ids that `send` gave.
+            most_bytes: a larger answer is none.
+        """
+        wanted = set(messages)
+        for reply in self.state.get_message_res(message_ids=set(wanted), run_id=self.run):
+            self._arriving[reply.metadata.reply_to_message_id] = reply
+        for name in wanted & self._arriving.keys():
+            reply = self._arriving[name]
+            if reply.has_error():
+                arrived: Arrived | None = Arrived(message=name, content=None, error=reply.error.code)
+            else:
+                arrived = self._whole(name, reply.metadata.message_id, most_bytes)
+            if arrived is not None:
+                self._erase(name, reply.metadata.message_id)
+                yield arrived
+                del arrived  # as large as a model, and the next one is put together before the name is given away
+
+    def withdraw(self, messages: Iterable[str]) -> None:
+        """Erase messages that nobody needs to answer any more, and what has come of their answers."""
+        for name in messages:
+            reply = self._arriving.get(name)
+            self._erase(name, reply.metadata.message_id if reply is not None else "")
+
+    def close(self) -> None:
+        """End the run; nodes stay admitted."""
+        self._ended.set()
+        self._pulse.join()
+        self.state.finish_task(self._task, SubStatus.STOPPED, "")
+
+    def _whole(self, name: str, reply: str, most_bytes: int) -> Arrived | None:
+        """Put an answer together once all its chunks are here; None while they are not."""
+        try:
+            tree = self.state.object_store.get_object_tree(reply)
+            parts: dict[str, bytes] = {}
+            for node in iterate_object_tree(tree):
+                content = self.state.get_object(self.run, node.object_id)
+                if not content:
+                    return None if content is not None else Arrived(message=name, content=None)
+                parts[node.object_id] = content
+                most_bytes -= len(content)
+                if most_bytes < 0:
+                    return Arrived(message=name, content=None)
+            message = inflate_object_from_contents(reply, parts)
+        except NoObjectInStoreError:
+            return Arrived(message=name, content=None)
+        except Exception as error:  # noqa: BLE001 - what a node sends may break Flower's reader in any way
+            _log.warning("An answer cannot be read (%s).", type(error).__name__)
+            return Arrived(message=name, content=None)
+        if not isinstance(message, Message) or message.has_error():
+            return Arrived(message=name, content=None)
+        return Arrived(message=name, content=message.content)
+
+    def _erase(self, name: str, reply: str) -> None:
+        self._arriving.pop(name, None)
+        self._allowance.end(name)
+        self.state.delete_messages(message_ins_ids={name})
+        for part in (name, reply):
+            if part:
+                with suppress(NoObjectInStoreError):
+                    self.state.object_store.delete(part)
+
+    def _clear(self) -> None:
+        """End what an earlier process left behind: its runs, messages and chunks."""
+        for run in self.state.get_run_info():
+            if run.primary_task_id is not None:
+                self.state.finish_task(run.primary_task_id, SubStatus.STOPPED, "")
+            self.state.cleanup_run(run.run_id)
+        self.state.object_store.clear()
+
+    def _begin_run(self) -> tuple[int, int]:
+        """Open the one run of this process. Clients never fetch an application, so it names none."""
+        run = self.state.create_run(
+            fab_id=APPLICATION,
+            fab_version="",
+            fab_hash="",
+            override_config={},
+            federation_id=NOOP_FEDERATION_ID,
+            federation_config=None,
+            flwr_aid=NOOP_FLWR_AID,
+            primary_task_type=TaskType.SERVER_APP,
+        )
+        task = self.state.get_run_info(run_ids=[run])[0].primary_task_id
+        if task is None or not self.state.claim_task(task) or not self.state.activate_task(task):
+            raise FedgapError("Flower's state did not begin a run.")
+        return run, task
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            self.state.acknowledge_task_heartbeat(self._task)

@@ -1,0 +1,292 @@
+"""Flower's parts that are not public: that they are there as we use them, and that messages really pass through."""
+
+import importlib.metadata
+import inspect
+import socket
+import sqlite3
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.server.superlink.linkstate import LinkState
+from flwr.supercore.object_store import ObjectStore
+
+from fedgap.crypto import NodeKey, new_node_key
+from fedgap.crypto.certificates import new_ca, node_key_pem, server_certificate
+from fedgap.flower import contract, restraint
+from fedgap.flower.contract import Reply, Request
+from fedgap.flower.fleet import BusyKeyError, Fleet, GoneError, LinkLostError, NotAdmittedError
+from fedgap.flower.listener import Door, Listener, PortError, answer
+from fedgap.flower.restraint import LARGE_BYTES
+from fedgap.flower.superlink import SMALL_BYTES, Arrived, NodeKeyError, SuperLink
+from tests.flower.serving import free_port
+
+LINKSTATE = {
+    "acknowledge_task_heartbeat": ["task_id"],
+    "activate_task": ["task_id"],
+    "claim_task": ["task_id"],
+    "cleanup_run": ["run_id"],
+    "create_node": ["owner_aid", "owner_name", "public_key", "heartbeat_interval", "name"],
+    "create_run": [
+        "fab_id",
+        "fab_version",
+        "fab_hash",
+        "override_config",
+        "federation_id",
+        "federation_config",
+        "flwr_aid",
+        "primary_task_type",
+    ],
+    "delete_messages": ["message_ins_ids"],
+    "delete_node": ["owner_aid", "node_id"],
+    "finish_task": ["task_id"],
+    "get_message_res": ["message_ids", "run_id"],
+    "get_node_id_by_public_key": ["public_key"],
+    "get_node_info": ["statuses"],
+    "get_object": ["run_id", "object_id"],
+    "get_run_info": ["run_ids"],
+    "start_session": ["run_id"],
+    "store_message_and_object_tree": ["message", "object_tree", "session_id"],
+    "store_object": ["run_id", "session_id", "object_id", "object_content"],
+}
+STORE = {"clear": [], "delete": ["object_id"], "get_object_tree": ["object_id"]}
+
+
+def test_flower_is_the_version_that_was_looked_at() -> None:
+    major, minor, *_ = importlib.metadata.version("flwr").split(".")
+    assert (major, minor) == ("1", "41"), "look at every name in fedgap/flower again before allowing another version"
+
+
+@pytest.mark.parametrize(("owner", "methods"), [(LinkState, LINKSTATE), (ObjectStore, STORE)])
+def test_flowers_state_has_the_methods_we_call(owner: type, methods: dict[str, list[str]]) -> None:
+    for name, wanted in methods.items():
+        parameters = inspect.signature(getattr(owner, name)).parameters
+        assert set(wanted) <= set(parameters), name
+
+
+class Line:
+    """A SuperLink behind TLS, and nodes that connect to it."""
+
+    def __init__(self, folder: Path) -> None:
+        import datetime as dt  # noqa: PLC0415 - one use
+
+        now = dt.datetime.now(dt.UTC)
+        self.ca = new_ca("test", now=now)
+        made = server_certificate(self.ca, ["localhost"], now=now)
+        (folder / "pem").write_bytes(made.certificate)
+        (folder / "key").write_bytes(made.key)
+        self.folder = folder
+        self.link = SuperLink(folder)
+        door = Door(self.link.fleet(), lambda *_: answer(_[2], 404, "x"), frozenset(), self.link.knows)
+        self.listener = Listener(door, host="127.0.0.1", port=0, certificate=folder / "pem", key=folder / "key")
+
+    def close(self) -> None:
+        """Hang up."""
+        self.listener.close()
+        self.link.close()
+
+    def node(self, key: NodeKey) -> Fleet:
+        """A node with this key."""
+        address = f"https://localhost:{self.listener.port}"
+        return Fleet(address, ca=self.ca.certificate, key=key, moved=lambda *_: None)
+
+    def connected(self, name: str) -> tuple[Fleet, int]:
+        """A node that is admitted and connected."""
+        key = new_node_key()
+        number = self.link.admit(node_key_pem(key.public), name)
+        node = self.node(key)
+        assert node.connect(earlier=None) == number
+        return node, number
+
+    def soon(self, wanted: list[str], most_bytes: int = 1 << 30) -> list[Arrived]:
+        """What arrives within a few seconds."""
+        found: list[Arrived] = []
+        end = time.monotonic() + 60
+        while len(found) < len(wanted) and time.monotonic() < end:
+            found += self.link.receive(wanted, most_bytes=most_bytes)
+            time.sleep(0.02)
+        return found
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """One line for all tests here."""
+    with closing(Line(tmp_path_factory.mktemp("line"))) as line:
+        yield line
+
+
+def ask(line: Line, node: int, body: bytes, *, ttl_s: float = 30, most_bytes: int = 1 << 30) -> str:
+    """Leave a request for a node."""
+    request = Request(purpose="relay", federation="test", round=1, attempt=1, stage_s=ttl_s, body=body)
+    name = line.link.send(node, contract.write_request(request), ttl_s=ttl_s, group="1", most_bytes=most_bytes)
+    assert name is not None
+    return name
+
+
+def serve_one(node: Fleet, work: Callable[[Request], Reply]) -> None:
+    """Answer one message as a site would."""
+    announced = None
+    while announced is None:
+        announced = node.ask()
+    incoming = node.fetch(announced)
+    assert isinstance(incoming.request, Request)
+    node.answer(incoming, work(incoming.request), seconds=0.1)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 12_000_000])
+def test_a_message_and_its_answer_pass_whole_and_are_erased(line: Line, size: int) -> None:
+    node, number = line.connected(f"node-{size}")
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    name = ask(line, number, body)
+    serve_one(node, lambda request: contract.answered(request.body[::-1]))
+
+    (arrived,) = line.soon([name])
+    assert arrived.content is not None
+    assert contract.read_reply(arrived.content).body == body[::-1]
+    assert line.link.state.num_message_ins() == 0
+    node.close()
+
+
+def test_the_same_body_for_many_is_stored_once(line: Line) -> None:
+    nodes = [line.connected(f"many-{k}") for k in range(3)]
+    before = len(line.link.state.object_store)
+    request = Request(purpose="relay", federation="test", stage_s=30.0, body=b"z" * 11_000_000)
+    content = contract.write_request(request)
+    names = [line.link.send(number, content, ttl_s=30, group="1") for _, number in nodes]
+    chunks = len(line.link.state.object_store) - before
+
+    assert None not in names
+    assert chunks <= 3 + 8
+    line.link.withdraw([name for name in names if name is not None])
+    for node, _ in nodes:
+        node.close()
+
+
+def test_an_answer_that_is_too_large_is_none(line: Line) -> None:
+    node, number = line.connected("large")
+    name = ask(line, number, b"")
+    serve_one(node, lambda _: contract.answered(b"y" * 6_000_000))
+
+    assert line.soon([name], most_bytes=1_000_000) == [Arrived(message=name, content=None)]
+    node.close()
+
+
+def test_a_message_that_nobody_answers_in_time_is_over_and_a_late_answer_harms_nobody(line: Line) -> None:
+    node, number = line.connected("late")
+    name = ask(line, number, b"", ttl_s=5)
+    announced = node.ask()
+    assert announced is not None
+    incoming = node.fetch(announced)
+    (arrived,) = line.soon([name])
+    assert (arrived.content, arrived.error) == (None, 3)
+    with pytest.raises(GoneError):
+        node.answer(incoming, contract.answered(b"late"), seconds=0.1)
+    node.close()
+
+
+def test_a_node_that_was_expelled_or_never_connected_is_not_there(line: Line) -> None:
+    key = new_node_key()
+    pem = node_key_pem(key.public)
+    number = line.link.admit(pem, "gone")
+    assert line.link.admit(pem, "gone") == number
+    assert line.link.send(number, contract.write_reply(Reply(status="none")), ttl_s=5, group="1") is None
+    line.link.expel(pem)
+    line.link.expel(pem)
+    with pytest.raises(NodeKeyError):
+        line.link.admit(pem, "gone")
+    with closing(line.node(key)) as node, pytest.raises((BusyKeyError, NotAdmittedError)):
+        node.connect(earlier=None)
+
+
+def test_two_nodes_cannot_use_one_key(line: Line) -> None:
+    key = new_node_key()
+    line.link.admit(node_key_pem(key.public), "twice")
+    with closing(line.node(key)) as first, closing(line.node(key)) as second:
+        first.connect(earlier=None)
+        with pytest.raises(BusyKeyError):
+            second.connect(earlier=None)
+
+
+def test_a_node_cannot_answer_in_the_name_of_another(line: Line) -> None:
+    """Flower itself would take it: it looks at who sends, and not at whom the answer says it is from."""
+    (a, number_a), (b, _) = line.connected("forged-a"), line.connected("forged-b")
+    name = ask(line, number_a, b"")
+    announced = a.ask()
+    assert announced is not None
+    incoming = a.fetch(announced)
+    with pytest.raises(LinkLostError, match="403"):
+        b.answer(incoming, contract.answered(b"forged"), seconds=0.1)
+    a.answer(incoming, contract.answered(b"true"), seconds=0.1)
+
+    (arrived,) = line.soon([name])
+    assert arrived.content is not None
+    assert contract.read_reply(arrived.content).body == b"true"
+    a.close()
+    b.close()
+
+
+def test_after_a_restart_nodes_are_known_and_old_messages_are_gone(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    node, number = line.connected("stays")
+    ask(line, number, b"x" * 100)
+    node.close()
+    line.close()
+
+    link = SuperLink(tmp_path)
+    assert link.state.num_message_ins() == 0
+    assert len(link.state.object_store) == 0
+    link.close()
+
+
+def test_a_port_that_is_taken_or_a_certificate_that_is_none_is_a_typed_error(line: Line, tmp_path: Path) -> None:
+    door = Door(line.link.fleet(), line.link.fleet(), frozenset(), line.link.knows)
+    with pytest.raises(PortError):
+        Listener(door, host="127.0.0.1", port=line.listener.port, certificate=None, key=None)
+    (tmp_path / "x").write_bytes(b"no certificate")
+    for file in (tmp_path / "x", tmp_path / "missing"):
+        with pytest.raises(PortError):
+            Listener(door, host="127.0.0.1", port=free_port(), certificate=file, key=file)
+
+
+def test_the_push_request_names_its_messages() -> None:
+    assert {"node", "messages_list", "message_object_trees"} <= set(PushMessagesRequest.DESCRIPTOR.fields_by_name)
+
+
+def test_a_lying_node_cannot_fill_the_disk(line: Line) -> None:
+    """An answer larger than what was asked is refused before it is stored, and the server waits on."""
+    node, number = line.connected("glutton")
+    name = ask(line, number, b"small", most_bytes=SMALL_BYTES)
+    with pytest.raises(GoneError):
+        serve_one(node, lambda _: Reply(status="ok", body=bytes(range(256)) * (16 << 12)))
+
+    assert not list(line.link.receive([name], most_bytes=1 << 30))
+    with closing(sqlite3.connect(line.folder / "superlink.sqlite")) as database:
+        (stored,) = database.execute("select coalesce(sum(length(content)), 0) from objects").fetchone()
+    assert stored < 4 * SMALL_BYTES
+    line.link.withdraw([name])
+    node.close()
+
+
+def test_a_stranger_cannot_send_a_large_body(line: Line) -> None:
+    with closing(line.node(new_node_key())) as node:
+        answer = node._client._client.post(
+            f"https://localhost:{line.listener.port}/v1/fleet/push-object", content=bytes(LARGE_BYTES + 1)
+        )
+
+    assert answer.status_code == 401
+
+
+def test_who_sends_its_head_too_slowly_is_cut_off(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restraint, "HEAD_S", 0.5)
+    context = ssl.create_default_context(cadata=line.ca.certificate.decode())
+    for begun in (b"", b"POST /v1/fleet/pull-messages HTTP/1.1\r\nhost: localhost\r\n"):
+        with socket.create_connection(("localhost", line.listener.port), timeout=20) as plain:
+            slow = context.wrap_socket(plain, server_hostname="localhost")
+            slow.sendall(begun)
+            with suppress(OSError):  # an abort may be seen as a reset
+                assert slow.recv(1) == b""
+            slow.close()
