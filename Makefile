@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt
-TESTED := fedgap tests bench examples
+TESTED := fedgap tests bench examples server clients
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow check bench docs clean
@@ -16,8 +16,8 @@ help: ## show this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 
 .venv/demo.stamp: .venv/bin/python $(SETUP)
-	@echo "Installing fedgap with torch into .venv (once; torch is large) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch]'
+	@echo "Installing fedgap into .venv (once) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/dev.stamp: .venv/bin/python $(SETUP)
@@ -25,7 +25,7 @@ help: ## show this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@ .venv/demo.stamp
 
-demo: .venv/demo.stamp ## eight clinics, real data: who gains by training together? (under 3 minutes)
+demo: .venv/demo.stamp ## eight clinics, real data: who gains by training together, who contributes what? (under a minute)
 	$(BIN)/fedgap simulate examples/clinics/federation.toml --out out/clinics
 
 test: .venv/dev.stamp ## the tests (under 12 minutes)
@@ -41,11 +41,11 @@ check: .venv/dev.stamp ## format, lint, strict types, layers, tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-bench: .venv/dev.stamp ## our claims, measured again (DATA=folder of the heart-disease files adds the published table)
+bench: .venv/dev.stamp ## secure aggregation measured again (DATA=folder of the heart-disease files adds the published table)
 	$(BIN)/fedgap bench secagg
 	$(if $(DATA),$(BIN)/fedgap bench flamby_heart --data $(DATA))
 
-docs: .venv/dev.stamp ## rebuild the generated pages of docs/
+docs: .venv/dev.stamp ## rebuild docs/configuration.md from the code
 	$(BIN)/fedgap config explain --markdown > docs/configuration.md
 
 clean: ## remove the environment and what the demo left

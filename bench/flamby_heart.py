@@ -32,12 +32,15 @@ from torch import Tensor, nn
 from fedgap.config import FederationConfig, parse_federation
 from fedgap.ids import OrgId
 from fedgap.learning.engine import Member
-from fedgap.learning.local import LocalTraining, train
+from fedgap.learning.local import train
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import LocalTraining
 from fedgap.learning.rows import Rows, concatenate
 from fedgap.learning.sequential import SequentialEngine
 from fedgap.learning.server import ServerRule
 from fedgap.learning.task import Task
-from fedgap.learning.vector import Vector, initial, use_one_thread
+from fedgap.learning.threads import use_one_thread
+from fedgap.learning.vector import initial
 from fedgap.learning.weights import weights
 from fedgap.simulation.aggregate import PlainMean
 from fedgap.simulation.contenders import Contenders, Split

@@ -9,6 +9,7 @@ arbitrary position; `key` is the first 8 bytes of SHA-256 over the length-prefix
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,18 @@ def key(*parts: str | int) -> int:
     Returns:
         0 <= key < 2**64.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        body = str(part).encode()
-        kind = b"s" if isinstance(part, str) else b"i"
-        digest.update(kind + len(body).to_bytes(8, "big") + body)
-    return int.from_bytes(digest.digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(b"".join(map(_framed, parts))).digest()[:8], "big")
+
+
+def keys(prefix: Sequence[str | int], lasts: Iterable[str | int]) -> list[int]:
+    """Hash many lists of parts that differ in their last one: `key(*prefix, last)` for each."""
+    common = hashlib.sha256(b"".join(map(_framed, prefix)))
+    found = []
+    for last in lasts:
+        digest = common.copy()
+        digest.update(_framed(last))
+        found.append(int.from_bytes(digest.digest()[:8], "big"))
+    return found
 
 
 def words(key: int, count: int, start: int = 0) -> NDArray[np.uint64]:
@@ -41,12 +48,16 @@ def words(key: int, count: int, start: int = 0) -> NDArray[np.uint64]:
     Returns:
         uint64, shape (count,); uniform on 0 .. 2**64 - 1.
     """
-    position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        z = np.uint64(key) + position * _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * _MIX_1
-        z = (z ^ (z >> np.uint64(27))) * _MIX_2
-        return z ^ (z >> np.uint64(31))
+    return _mixed(np.uint64(key), count, start)
+
+
+def words_of(keys: Sequence[int], count: int) -> NDArray[np.uint64]:
+    """Draw the first `count` words of each key, all at once.
+
+    Returns:
+        uint64, shape (k, count); line i is `words(keys[i], count)`.
+    """
+    return _mixed(np.array(keys, dtype=np.uint64)[:, None], count, 0)
 
 
 def uniform(key: int, count: int, start: int = 0) -> NDArray[np.float64]:
@@ -55,7 +66,12 @@ def uniform(key: int, count: int, start: int = 0) -> NDArray[np.float64]:
     Returns:
         float64, shape (count,).
     """
-    return (words(key, count, start) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return _unit(words(key, count, start))
+
+
+def uniform_of(keys: Sequence[int], count: int) -> NDArray[np.float64]:
+    """Draw the first `count` numbers of each key, float64, shape (k, count); line i is `uniform(keys[i], count)`."""
+    return _unit(words_of(keys, count))
 
 
 def permutation(key: int, count: int) -> NDArray[np.int64]:
@@ -65,3 +81,33 @@ def permutation(key: int, count: int) -> NDArray[np.int64]:
         int64, shape (count,); each of 0 .. count - 1 once.
     """
     return np.argsort(words(key, count), kind="stable").astype(np.int64)
+
+
+def permutations(keys: Sequence[int], count: int) -> NDArray[np.int64]:
+    """Draw an order of `count` things for each key, all at once.
+
+    Returns:
+        int64, shape (k, count); line i is `permutation(keys[i], count)`. The words of one key all differ (the mixing
+        is a bijection of the position), so any way of sorting gives the same order.
+    """
+    return np.argsort(words_of(keys, count), axis=1).astype(np.int64, copy=False)
+
+
+def _framed(part: str | int) -> bytes:
+    """Kind, length and text of a part."""
+    body = str(part).encode()
+    return b"%c%b%b" % (b"s" if isinstance(part, str) else b"i", len(body).to_bytes(8, "big"), body)
+
+
+def _mixed(key: NDArray[np.uint64] | np.uint64, count: int, start: int) -> NDArray[np.uint64]:
+    """SplitMix64 at positions start + 1 .. start + count of each key's stream."""
+    position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        z = key + position * _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * _MIX_1
+        z = (z ^ (z >> np.uint64(27))) * _MIX_2
+        return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def _unit(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:
+    return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -3,7 +3,7 @@
 A message holds counts, names of files, columns and keys; never a value from a row and never a secret.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FedgapError(Exception):
@@ -25,9 +25,20 @@ class FedgapError(Exception):
         if remedy is not None:
             self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whatever the constructor's arguments are: a worker's error is shown as it is."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     def line(self) -> str:
         """Code, cause and remedy on one line, as the command line shows them."""
         return f"{self.code}: {self.cause} {self.remedy}"
+
+
+def _restored(kind: type[FedgapError], arguments: tuple[Any, ...], state: dict[str, Any]) -> FedgapError:
+    """Make an error from its parts without running its constructor again."""
+    made = kind.__new__(kind, *arguments)
+    made.__dict__.update(state)
+    return made
 
 
 class UsageError(FedgapError):

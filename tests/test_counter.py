@@ -77,3 +77,17 @@ def test_uniform_numbers_fill_the_interval_evenly() -> None:
     assert abs(drawn.mean() - 0.5) < 5 / np.sqrt(12 * 100_000)
     counted, _ = np.histogram(drawn, bins=20, range=(0, 1))
     assert abs(counted - 5000).max() < 5 * np.sqrt(5000)
+
+
+@given(many=st.lists(keys, max_size=5), count=st.integers(0, 40))
+def test_many_streams_at_once_are_each_of_them(many: list[int], count: int) -> None:
+    expected = [counter.words(key, count).tolist() for key in many]
+
+    assert expected == counter.words_of(many, count).tolist()
+    assert [counter.permutation(key, count).tolist() for key in many] == counter.permutations(many, count).tolist()
+    assert [counter.uniform(key, count).tolist() for key in many] == counter.uniform_of(many, count).tolist()
+
+
+@given(prefix=parts, lasts=st.lists(st.text(max_size=4) | st.integers(-10, 10), max_size=4))
+def test_many_keys_at_once_are_each_of_them(prefix: list[str | int], lasts: list[str | int]) -> None:
+    assert [counter.key(*prefix, last) for last in lasts] == counter.keys(prefix, lasts)

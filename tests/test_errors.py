@@ -1,6 +1,7 @@
 """Every error of the tree has a code of its own, a remedy and an exit status; its line is one line."""
 
 import importlib
+import pickle
 import pkgutil
 import re
 
@@ -59,3 +60,18 @@ def test_an_interruption_can_be_told_from_a_failure() -> None:
 def test_errors_can_be_raised_as_exceptions() -> None:
     with pytest.raises(FedgapError, match="cause"):
         raise UsageError("cause")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FedgapError("a cause"),
+        UsageError("a cause", remedy="a remedy"),
+        MissingExtraError(extra="torch", needed_for="this model"),
+    ],
+)
+def test_an_error_comes_out_of_a_worker_as_it_was(error: FedgapError) -> None:
+    """Also one whose constructor does not take the message."""
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+
+    assert (type(again), again.line(), again.args) == (type(error), error.line(), error.args)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from fedgap.learning.vector import digest
+from fedgap.learning.parameters import digest
 from tests.cli.command import Run, files, refused, simulated
 from tests.simulation.tiny import SIZES, unexplained, write
 
-FILES = ("model.safetensors", "report.html", "report.json")
+FILES = ("ledger.sqlite", "model.safetensors", "report.html", "report.json")
 
 
 def test_it_leaves_its_files_and_says_so(run: Run, tmp_path: Path) -> None:
@@ -63,7 +63,8 @@ def test_the_files_may_lie_elsewhere(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("--engine", "stacked"), "engine.unavailable"),
+        (("--engine", "flower"), "install.missing-extra"),
+        (("--engine", "ray"), "engine.unavailable"),
         (("--engine", "magic"), "engine.unavailable"),
         (("--protocol", "magic"), "protocol.impossible"),
     ],
@@ -136,3 +137,16 @@ def test_out_must_be_a_folder_that_can_be_written(run: Run, tmp_path: Path) -> N
     for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
         ended = refused(run, write(tmp_path), "--out", out)
         assert (ended.status, ended.err.partition(":")[0]) == (1, "storage.write-failed")
+
+
+def test_the_terminal_shows_what_each_contributed_or_why_that_is_not_known(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, behave={"cedar": "zero"})
+    shown = run("simulate", path, "--workers", 1).out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    lines = {line.split()[0]: line.split() for line in shown.partition("share %")[2].splitlines() if line.split()}
+
+    for entry in report["organisations"]:
+        assert lines[entry["id"]][1] == f"{100 * entry['value']:.2f}"
+    assert lines["cedar"][1:4] == ["0.00", "0.00..0.00", "0.0"]
+    never = run("simulate", write(tmp_path, settlement={"periods": 0}), "--workers", 1).out
+    assert "not known: settlement.periods is 0" in never

@@ -15,6 +15,7 @@ plain: st.SearchStrategy[Literal["honest", "zero", "flip"]] = st.sampled_from(["
 behaviours = st.one_of(
     plain.map(Behaviour),
     st.floats(1e-4, 1).map(lambda share: Behaviour("noise", share=round(share, 6))),
+    st.floats(1e-4, 1).map(lambda share: Behaviour("absent", share=round(share, 6))),
     st.from_regex(ID_PATTERN, fullmatch=True).map(lambda of: Behaviour("copy", of=OrgId(of))),
 )
 
@@ -25,7 +26,8 @@ def test_a_behaviour_is_read_as_it_is_written(behaviour: Behaviour) -> None:
 
 
 WRONG = (
-    "Honest honest: zero:1 copy copy: copy:A copy:a:b noise noise: noise:0 noise:1.01 noise:-0.1 noise:nan noise:1e-1"
+    "Honest honest: zero:1 copy copy: copy:A copy:a:b noise noise: noise:0 noise:1.01 noise:-0.1 noise:nan noise:1e-1 "
+    "absent absent: absent:0 absent:2 absent:x"
 )
 
 
@@ -35,7 +37,7 @@ def test_anything_else_is_no_behaviour(text: object) -> None:
 
     assert organisation is None
     assert [problem.key for problem in problems] == ["organisation[3].behave"]
-    assert '"noise:P" with 0 < P <= 1' in problems[0].remedy
+    assert '"noise:P" or "absent:P" with 0 < P <= 1' in problems[0].remedy
 
 
 def test_an_organisation_is_called_by_its_id_unless_it_has_a_name() -> None:

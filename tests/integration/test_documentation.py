@@ -20,12 +20,17 @@ import fedgap.learning.faults
 import fedgap.learning.task
 from fedgap.cli import app
 from fedgap.config import load_federation, parse_federation
+from fedgap.config.policy import load_policy
 from fedgap.learning.task import DataError
 from fedgap.simulation.verdict import RULE
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md"), *ROOT.glob("bench/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *(page for folder in ("docs", "examples") for page in (ROOT / folder).rglob("*.md")),
+        *(page for folder in ("bench", "clients", "server") for page in (ROOT / folder).glob("*.md")),
+    ]
 )
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
@@ -217,16 +222,18 @@ def test_every_example_has_a_page_and_configurations_that_are_right(example: str
 
     assert folder / "federation.toml" in files
     for file in files:
-        assert load_federation(file).organisations
+        assert load_policy(file).periods if file.name.startswith("policy") else load_federation(file).organisations
     page = (folder / "README.md").read_text(encoding="utf-8")
     run = {word for arguments in shown(page) for word in arguments if word.endswith(".toml")}
     assert {str(file.relative_to(ROOT)) for file in files} <= run
 
 
-def test_the_tour_reaches_every_command() -> None:
-    """Ten minutes are enough for all of them."""
-    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
-    ways = {" ".join(arguments[:length]) for arguments in shown(tour) for length in (1, 2)}
+def test_the_tour_and_the_two_pages_on_deployment_reach_every_command() -> None:
+    """Ten minutes are enough for a simulation; operators and participants have a page of their own."""
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("tour", "participants", "operations")]
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.exists()]
+    lines = [line for text in texts for line in (*shown(text), *mentioned(text))]
+    ways = {" ".join(arguments[:length]) for arguments in lines for length in (1, 2)}
 
     def leaves(command: click.Command, way: tuple[str, ...] = ()) -> Iterator[str]:
         if isinstance(command, click.Group):
