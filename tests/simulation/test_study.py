@@ -9,6 +9,7 @@ import pytest
 
 from fedgap.config import FederationConfig
 from fedgap.ids import OrgId
+from fedgap.learning import engines
 from fedgap.learning.engines import EngineUnavailableError, check_engine
 from fedgap.simulation import study as studies
 from fedgap.simulation.contenders import Split
@@ -228,7 +229,9 @@ def test_a_copy_has_the_rows_of_the_one_it_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["flower", "x"])
-def test_engines_of_later_versions_are_refused(engine: str) -> None:
+def test_engines_that_are_not_offered_are_refused(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower's is offered by the commands, and only there."""
+    monkeypatch.delitem(engines.OFFERED, "flower", raising=False)
     with pytest.raises(EngineUnavailableError) as caught:
         check_engine(engine)
     assert caught.value.exit_status == 2
