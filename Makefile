@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt
 TESTED := fedgap tests bench examples server clients
+COVERED := fedgap.secagg fedgap.rounds fedgap.settling
+COVERING := tests/secagg tests/rounds tests/settling tests/conformance/test_secagg_vectors.py tests/conformance/test_settlement_vectors.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check bench docs clean
+.PHONY: help demo test slow coverage check bench docs clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedgap needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -33,6 +35,9 @@ test: .venv/dev.stamp ## the tests (under 12 minutes)
 
 slow: .venv/dev.stamp ## the slow tests too
 	$(BIN)/python -m pytest -m 'slow or not slow'
+
+coverage: .venv/dev.stamp ## secure aggregation, rounds and settling: every line and branch runs in their own tests
+	$(BIN)/python -m pytest -q $(COVERING) $(COVERED:%=--cov=%) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 check: .venv/dev.stamp ## format, lint, strict types, layers, tests
 	$(BIN)/ruff format --check $(TESTED)

@@ -160,12 +160,20 @@ def begin(
     cohort: Iterable[int],
     knowing: Iterable[int] = (),
     desk: Desk | None = None,
+    again: Callable[[], Outcome] | None = None,
 ) -> Step:
-    """Invite the members at these seats; of `previous`, those in `knowing` are sent the sum only."""
+    """Invite the members at these seats; of `previous`, which `again` gives again, those in `knowing` get the sum."""
     seats = tuple(sorted(cohort))
     offers, checkpoint = ((), b"") if desk is None else (desk.offers(previous), desk.checkpoint())
     state, requests = secagg.invite(
-        server, plan, previous=previous, cohort=seats, offers=offers, checkpoint=checkpoint, knowing=knowing
+        server,
+        plan,
+        previous=previous,
+        cohort=seats,
+        offers=offers,
+        checkpoint=checkpoint,
+        knowing=knowing,
+        again=again,
     )
     return Step(state=state, requests=requests, events=(RoundOpened(plan=plan, cohort=seats),))
 
@@ -223,7 +231,7 @@ def run_round(  # noqa: PLR0913 - two ports, and what only the caller knows
         attempts: how often to try.
         seats: whom to invite; None invites the whole roster.
         knowing: `Opened.answered` of the last round: of `previous` these seats are sent the sum only. Later attempts
-            send all of it to all.
+            send all of it to all, and so does a cohort to whoever cannot use the short invitation.
         desk: keeps what settlement needs; None if nothing will be opened.
 
     Raises:
@@ -239,8 +247,8 @@ def run_round(  # noqa: PLR0913 - two ports, and what only the caller knows
         current = replace(plan, attempt=attempt)
         journal.open(current)
         try:
-            told = previous() if callable(previous) else previous
-            first = [begin(server, current, previous=told, cohort=invited, knowing=knowing, desk=desk)]
+            told, again = (previous(), previous) if callable(previous) else (previous, None)
+            first = [begin(server, current, previous=told, cohort=invited, knowing=knowing, desk=desk, again=again)]
             del told
             return _attempt(server, cohort, journal, current, first.pop(), desk=desk)  # no frame but its own holds it
         except (QuorumLostError, ComplaintError) as error:

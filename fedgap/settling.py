@@ -2,6 +2,7 @@
 
     close     the closing exchange after the last round: everything that is not certified yet
     settle    agenda -> reveal -> answers -> disputes -> statement -> confirmations
+    tell      the statement again, to those who were away
 
 The rounds themselves are run with a `Desk`, which keeps what is needed here. A settlement can be interrupted at any
 point and called again: what was signed is sent again, byte for byte, and what was answered is not asked again. What the
@@ -10,8 +11,9 @@ exchanges mean stands in `fedgap.secagg.settlement`.
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import ClassVar
 
 from fedgap.secagg import clearing
 from fedgap.secagg.certificates import Listing
@@ -24,13 +26,33 @@ from fedgap.secagg.inspection import inspect
 from fedgap.secagg.local import Cohort
 from fedgap.secagg.messages import Outcome
 from fedgap.secagg.proposals import Proposal
+from fedgap.secagg.reach import out_of_reach
 from fedgap.secagg.revealing import Witness, begin_clearing, make_reveal, weigh
-from fedgap.secagg.settlement import AFTER_WINDOW, Close, Reveal, Statement, agenda_of, read_settlement, seal_settlement
+from fedgap.secagg.settlement import (
+    AFTER_WINDOW,
+    Close,
+    Reaction,
+    Reveal,
+    Statement,
+    agenda_of,
+    read_settlement,
+    seal_settlement,
+)
 from fedgap.secagg.valuation import Settlement, Valued, valued
-from fedgap.secagg.wire import pack, unpack
+from fedgap.secagg.wire import Seat, pack, unpack
 
 OBJECTED, SCALED_DOWN, UNSETTLED = "objected", "scaled-down", "unsettled"
+OUT_OF_REACH = "out-of-reach"
 SERVER_CHOOSES = "server-chooses-directions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Members that reacted to a final statement, in order of seats."""
+
+    KIND: ClassVar[str] = "server-state/told/1"
+
+    seats: tuple[Seat, ...]
 
 
 class NothingToSettleError(SecaggError):
@@ -95,13 +117,28 @@ def settle(
     return _conclude(desk, cohort, state, draft, proposals)
 
 
+def tell(desk: Desk, cohort: Cohort, period: int) -> list[Reaction]:
+    """Send a period's final statement to the members that have not reacted to it, so that they erase what it needed.
+
+    Returns:
+        their reactions; none if there is no final statement, or it is of an older manifest.
+    """
+    name = blob("clearing", period)
+    state = unpack(Clearing, desk.archive.get(name)) if desk.archive.has(name) else None
+    if state is None or state.revision == 0:
+        return []
+    said = _stated(desk, state)
+    if not said.final or said.manifest != desk.manifest.digest:
+        return []
+    return _hear(desk, cohort, said, set(range(len(desk.manifest.members))) - _told(desk, period))
+
+
 def discard(desk: Desk, period: int) -> None:
     """Erase the uploads and directions of a settled period: from now on nobody can compute its values again."""
-    slots = range(1, desk.manifest.openings + 1)
     for round_ in desk.opened_rounds(period):
         listing = desk.dossier(round_).listing
         desk.archive.drop(listing.plan.number, sorted(listing.seats))
-        desk.archive.erase([blob("proposal", round_, slot) for slot in slots])
+        desk.archive.erase([blob("directed", round_)])
 
 
 def _closing(desk: Desk, outcome: Outcome) -> bytes:
@@ -221,9 +258,7 @@ def _conclude(
 ) -> Settlement:
     """Send the statement, hear what members say to it, and turn counts into values."""
     manifest, said = desk.manifest, _stated(desk, state)
-    request = seal_settlement(desk.server.identity, said)
-    replies = cohort.exchange(dict.fromkeys(range(len(manifest.members)), request))
-    reactions = clearing.on_reactions(manifest, said, replies, origin=desk.origin)
+    reactions = _hear(desk, cohort, said, range(len(manifest.members)))
     opened = {one.listing.plan.round for one in draft.rounds} if said.bases else set()
     opened |= {gone.round for gone in draft.left_out if gone.reason == AFTER_WINDOW}
     closed = [(desk.dossier(round_), found) for round_, found in proposals.items() if round_ not in opened]
@@ -231,7 +266,8 @@ def _conclude(
     some = next(proposal for found in proposals.values() for proposal in found)
     kept = min(proposal.kept for found in proposals.values() for proposal in found)
     per_count = unit(manifest.encoding, some.scale)
-    flags = _flags(desk, said, kept, {reaction.seat for reaction in reactions if reaction.code})
+    beyond = out_of_reach(manifest, draft.rounds, said.blocs)
+    flags = _flags(desk, said, kept, {reaction.seat for reaction in reactions if reaction.code}, beyond)
     rounds = [one.listing.seats for one in draft.rounds]
     values = valued(manifest, said, rounds, weighed, unit=per_count, flags=flags)
     return Settlement(
@@ -246,7 +282,26 @@ def _conclude(
     )
 
 
-def _flags(desk: Desk, said: Statement, kept: float, objecting: set[int]) -> dict[int, frozenset[str]]:
+def _hear(desk: Desk, cohort: Cohort, said: Statement, seats: Iterable[int]) -> list[Reaction]:
+    """Send a statement, and keep who reacted."""
+    request = seal_settlement(desk.server.identity, said)
+    replies = cohort.exchange(dict.fromkeys(sorted(seats), request))
+    reactions = clearing.on_reactions(desk.manifest, said, replies, origin=desk.origin)
+    told = _told(desk, said.period) | {reaction.seat for reaction in reactions}
+    if said.final:
+        desk.archive.put(blob("told", said.period), pack(Told(seats=tuple(sorted(told)))))
+    return reactions
+
+
+def _told(desk: Desk, period: int) -> set[int]:
+    """Who reacted to a period's final statement."""
+    name = blob("told", period)
+    return set(unpack(Told, desk.archive.get(name)).seats) if desk.archive.has(name) else set()
+
+
+def _flags(
+    desk: Desk, said: Statement, kept: float, objecting: set[int], beyond: frozenset[int]
+) -> dict[int, frozenset[str]]:
     """What a reader must know about everybody's value."""
     everybody = {
         UNSETTLED: not said.bases,
@@ -255,7 +310,9 @@ def _flags(desk: Desk, said: Statement, kept: float, objecting: set[int]) -> dic
     }
     common = {flag for flag, is_so in everybody.items() if is_so}
     return {
-        seat: frozenset(common | ({OBJECTED} if seat in objecting else set()))
+        seat: frozenset(
+            common | ({OBJECTED} if seat in objecting else set()) | ({OUT_OF_REACH} if seat in beyond else set())
+        )
         for seat in range(len(desk.manifest.members))
     }
 

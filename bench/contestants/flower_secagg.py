@@ -37,6 +37,16 @@ MOD, CLIP, TARGET = 2**32, 8.0, 2**22
 
 
 @dataclass(frozen=True)
+class Mail:
+    """What a client has before stage 2: the others' letters, the key they open with, the key pair of its masks."""
+
+    letters: list[bytes]
+    key: bytes
+    stored: bytes
+    public: bytes
+
+
+@dataclass(frozen=True)
 class Flower:
     """One client of Flower's protocol among n, on a complete graph."""
 
@@ -72,25 +82,25 @@ class Flower:
             vector = parameters_addition(vector, mask) if peer % 2 else parameters_subtraction(vector, mask)
         return parameters_mod(vector, MOD)
 
-    def step(self, letters: list[bytes], key: bytes) -> bytes:
+    def step(self, mail: Mail) -> bytes:
         """Stage 2 as a whole: open the letters, quantise, agree on each mask key, mask, turn into bytes."""
-        for letter in letters:
-            share_keys_plaintext_separate(decrypt(key, letter))
-        sk1, pk1 = generate_key_pairs()
-        stored, public = private_key_to_bytes(sk1), public_key_to_bytes(pk1)
+        for letter in mail.letters:
+            share_keys_plaintext_separate(decrypt(mail.key, letter))
+        stored, public = mail.stored, mail.public
 
         def agree(_: int) -> bytes:
             return generate_shared_key(bytes_to_private_key(stored), bytes_to_public_key(public))
 
         return ndarray_to_bytes(self.mask(self.quantised(), agree)[-1])
 
-    def letters(self) -> tuple[list[bytes], bytes]:
-        """Letters as `step` gets them, and the key they open with."""
-        own, _ = generate_key_pairs()
+    def mail(self) -> Mail:
+        """Letters as `step` gets them, and the keys it has from before."""
+        own, public = generate_key_pairs()
         key = generate_shared_key(own, own.public_key())
         share = create_shares(private_key_to_bytes(own), self.t, self.n)[0]
         plaintext = share_keys_plaintext_concat(0, 1, share, share)
-        return [encrypt(key, plaintext) for _ in range(1, self.n)], key
+        letters = [encrypt(key, plaintext) for _ in range(1, self.n)]
+        return Mail(letters, key, private_key_to_bytes(own), public_key_to_bytes(public))
 
     def add(self, vector: list[Any]) -> list[Any]:
         """Stage 3 at the server: add one upload to the sum."""

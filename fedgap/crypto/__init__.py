@@ -5,9 +5,9 @@ SHA-256 hashes canonical bytes and Merkle trees. Everything hashed, signed or de
 `fedgap/1/`, so that bytes made for one purpose mean nothing for another.
 """
 
-from fedgap.crypto.canonical import Pieces, Value, decode, digest, encode, statement
+from fedgap.crypto.canonical import Pieces, Value, decode, digest, digester, encode, statement
 from fedgap.crypto.errors import BadBytesError, BadKeyError, BadLetterError, BadPassphraseError, BadSignatureError
-from fedgap.crypto.kdf import expand, extract
+from fedgap.crypto.kdf import expand, expander, extract
 from fedgap.crypto.keyfile import open_key, seal_key
 from fedgap.crypto.keys import (
     SIGNATURE_BYTES,
@@ -40,8 +40,10 @@ __all__ = [
     "Value",
     "decode",
     "digest",
+    "digester",
     "encode",
     "expand",
+    "expander",
     "extract",
     "is_fresh_statement",
     "is_leaf",

@@ -14,7 +14,7 @@ value has two spellings; `decode` refuses what `encode` would not have written, 
 import hashlib
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -132,18 +132,34 @@ def digest(label: str, *values: Value) -> bytes:
     Returns:
         32 bytes.
     """
-    hashed = hashlib.sha256()
-    for part in _statement(label, *values):
+    parts = _statement(label, values)
+    hashed = hashlib.sha256(parts[0])
+    for part in parts[1:]:
         hashed.update(part)
     return hashed.digest()
 
 
+def digester(label: str, size: int) -> Callable[[bytes], bytes]:
+    """Build `digest(label, content)` for contents of one length: a round hashes thousands of shares.
+
+    Args:
+        label: the purpose.
+        size: length of every content, in bytes; another one would give a hash that nobody else computes.
+    """
+    opening = statement(label, bytes(size)).removesuffix(bytes(size))
+
+    def digest_of(content: bytes) -> bytes:
+        return hashlib.sha256(opening + content).digest()
+
+    return digest_of
+
+
 def statement(label: str, *values: Value) -> bytes:
     """Canonical bytes of values under a label: what is hashed, signed, or given to a key derivation as context."""
-    return b"".join(_statement(label, *values))
+    return b"".join(_statement(label, values))
 
 
-def _statement(label: str, *values: Value) -> list[Buffer]:
+def _statement(label: str, values: tuple[Value, ...]) -> list[Buffer]:
     """The same in pieces, so that a large value is hashed without a copy of it."""
     said = _opening(label, 1 + len(values))
     for at, value in enumerate(values):

@@ -1,5 +1,6 @@
 """HKDF-SHA256 (RFC 5869): one secret in, as many independent keys out as there are labels."""
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from fedgap.crypto.canonical import Value, statement
@@ -31,9 +32,21 @@ def expand(key: bytes, label: str, *context: Value, size: int = 32) -> bytes:
     return _expand(key, statement(label, *context), size)
 
 
+def expander(label: str) -> Callable[[bytes], bytes]:
+    """Build `expand(key, label)` for keys that are bound to their context already: a round derives thousands."""
+    info = statement(label) + b"\1"
+
+    def expanded(key: bytes) -> bytes:
+        return _hmac(key, info)
+
+    return expanded
+
+
 def _expand(key: bytes, info: bytes, size: int) -> bytes:
     """T(1) | T(2) | ..., each the HMAC of the one before, the info and a counter; almost always one is enough."""
     block = _hmac(key, info + b"\1")
+    if size == len(block):
+        return block
     blocks = [block]
     for counter in range(2, -(-size // len(block)) + 1):
         block = _hmac(key, block + info + counter.to_bytes(1, "big"))

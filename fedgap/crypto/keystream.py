@@ -9,7 +9,7 @@ and the faster one is used: the bits are the same. A key is used for one stream 
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,23 +24,33 @@ TAG_BYTES = 16
 BUFFER_BYTES = STRIPE_BYTES + TAG_BYTES
 """Room for a stripe and the tag behind it."""
 
-Path = Literal["ctr", "gcm"]
+Path: TypeAlias = Literal["ctr", "gcm"]
 _ZEROS = bytes(STRIPE_BYTES)
 _ZEROS_VIEW = memoryview(_ZEROS)
 _FIRST_COUNTER = (2).to_bytes(4, "big")
-_Fill = Callable[[int, memoryview], object]
+Place: TypeAlias = tuple[bytes, memoryview, None, memoryview]
+"""Which part of a stream is written where; the same for every key (see `place`)."""
+
+Fill: TypeAlias = Callable[[bytes, memoryview, None, memoryview], object]
+
+
+def place(stripe: int, room: memoryview) -> Place:
+    """Ask for the beginning of a stripe, below 2**96: it fills all of `room` but its last 16 bytes.
+
+    Those are overwritten too. `room` has at most STRIPE_BYTES and these 16.
+    """
+    return stripe.to_bytes(12, "big"), _ZEROS_VIEW[: len(room) - TAG_BYTES], None, room
 
 
 class Keystream:
     """The stream of one 32-byte key. Safe to use from several threads, each with its own buffer.
 
     Attributes:
-        fill: `fill(stripe, room)` writes the beginning of a stripe (below 2**96) into all of `room` but its last 16
-            bytes, which are overwritten; at most STRIPE_BYTES and these 16.
+        fill: `fill(*place(stripe, room))` writes the beginning of a stripe into `room`.
     """
 
     __slots__ = ("fill",)
-    fill: _Fill
+    fill: Fill
 
     def __init__(self, key: bytes, path: Path | None = None) -> None:
         """Take the key; None takes the faster path."""
@@ -52,7 +62,7 @@ class Keystream:
         while size_bytes > 0:
             stripe, offset = divmod(start, STRIPE_BYTES)
             end = min(offset + size_bytes, STRIPE_BYTES)
-            self.fill(stripe, buffer[: end + TAG_BYTES])
+            self.fill(*place(stripe, buffer[: end + TAG_BYTES]))
             parts.append(bytes(buffer[offset:end]))
             start, size_bytes = start + end - offset, size_bytes - (end - offset)
         return b"".join(parts)
@@ -69,28 +79,22 @@ def fastest() -> Path:
 
 
 def _seconds(stream: Keystream, buffer: memoryview) -> float:
-    best = float("inf")
+    best, beginning = float("inf"), place(0, buffer)
     for _ in range(4):
         start = time.perf_counter()
-        stream.fill(0, buffer)
+        stream.fill(*beginning)
         best = min(best, time.perf_counter() - start)
     return best
 
 
-def _gcm(key: bytes) -> _Fill:
-    sealed = AESGCM(key)
-
-    def fill(stripe: int, room: memoryview) -> None:
-        sealed.encrypt_into(stripe.to_bytes(12, "big"), _ZEROS_VIEW[: len(room) - TAG_BYTES], None, room)
-
-    return fill
+def _gcm(key: bytes) -> Fill:
+    return AESGCM(key).encrypt_into
 
 
-def _ctr(key: bytes) -> _Fill:
+def _ctr(key: bytes) -> Fill:
     algorithm = AES256(key)
 
-    def fill(stripe: int, room: memoryview) -> None:
-        block = stripe.to_bytes(12, "big") + _FIRST_COUNTER
-        Cipher(algorithm, CTR(block)).encryptor().update_into(_ZEROS_VIEW[: len(room) - TAG_BYTES], room)
+    def fill(nonce: bytes, zeros: memoryview, _: None, room: memoryview) -> None:
+        Cipher(algorithm, CTR(nonce + _FIRST_COUNTER)).encryptor().update_into(zeros, room)
 
     return fill

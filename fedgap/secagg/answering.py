@@ -13,7 +13,7 @@ from fedgap.errors import FedgapError
 from fedgap.records import EdgeAnswer, OpeningAnswered, sign_record
 from fedgap.secagg.account import Shelf, name, sum_name
 from fedgap.secagg.inspection import entries_of
-from fedgap.secagg.keyring import Edge
+from fedgap.secagg.keyring import pair_mask
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.masking import Ring
 from fedgap.secagg.me import Me
@@ -90,7 +90,7 @@ def open_numbers(me: Me, shelf: Shelf, reveal: Reveal) -> tuple[tuple[Report, ..
             continue
         kept, update = found
         own = [(number + product(q, update)) % RING for number, q in zip(own, entries, strict=True)]
-        masks = [Edge(edge.secret, *sorted((me.seat, edge.seat))).mask for edge in kept.edges if edge.seat in peers]
+        masks = [pair_mask(edge.secret) for edge in kept.edges if edge.seat in peers]
         seats = [edge.seat for edge in kept.edges if edge.seat in peers]
         missing |= peers - set(seats)
         for seat, numbers in zip(seats, mask_products(entries, masks), strict=True):

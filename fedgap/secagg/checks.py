@@ -42,8 +42,8 @@ def check_relay(manifest: Manifest, message: Relay) -> None:
         public = manifest.members[entry.seat].public
         if not is_signed(public, entry.signature, "row", message.t1, (entry.seat, message.recipient), entry.slip):
             raise BadServerMessageError(f"A row is not the one that member {entry.seat} signed.")
-    leaf, count = column([entry.slip for entry in message.entries]), message.count + 1
-    if not is_leaf("dealt", message.dealt, leaf, position=message.position + 1, count=count, path=message.path):
+    leaf = column([entry.slip for entry in message.entries])
+    if not is_leaf("dealt", message.dealt, leaf, position=message.position, count=message.count, path=message.path):
         raise BadServerMessageError("The rows are not among those that the server says were dealt.")
 
 

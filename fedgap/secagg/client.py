@@ -159,8 +159,8 @@ def upload(me: Me, state: Ready, vector: Ring) -> tuple[Uploaded, Kept, bytes]:
 
 def hide(state: Ready, vector: Ring, *, seat: int, threads: int) -> Ring:
     """Add, in place, the self mask and one for each peer: added towards higher seats, subtracted towards lower ones."""
-    plus = [pair_mask(peer.secret, seat, peer.seat) for peer in state.edges if seat < peer.seat]
-    minus = [pair_mask(peer.secret, peer.seat, seat) for peer in state.edges if peer.seat < seat]
+    plus = [pair_mask(peer.secret) for peer in state.edges if seat < peer.seat]
+    minus = [pair_mask(peer.secret) for peer in state.edges if peer.seat < seat]
     plus.append(self_mask(state.b, state.sid, seat))
     return masked(vector, plus=plus, minus=minus, threads=threads, out=vector)
 

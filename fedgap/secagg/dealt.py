@@ -1,7 +1,6 @@
 """Who dealt what to whom, under one root that T2 binds: a column of slips for each holder, and a tree over the columns.
 
-    leaf 0        the dealers' commitments to their self masks
-    leaf k + 1    the column of the k-th seat in Adverts: the slip of every dealer for it, in order of seats
+    leaf k    the column of the k-th seat in Adverts: the slip of every dealer for it, in order of seats
 
 A holder gets its whole column, so one path for all dealers together shows that the column belongs to the root, and
 nobody can later show it another row than the one it accepted.
@@ -25,9 +24,9 @@ def relays(sid: bytes, *, t1: bytes, seats: Sequence[int], dealt: Sequence[Share
             count=len(seats),
             t1=t1,
             dealt=root,
-            path=paths[position + 1],
+            path=paths[position],
             entries=tuple(
-                RelayEntry(seat=shares.seat, signature=shares.row_signature(position), slip=shares.slips[position])
+                RelayEntry(seat=shares.seat, signature=shares.signature(position), slip=shares.slips[position])
                 for shares in dealt
             ),
         )
@@ -41,9 +40,8 @@ def column(slips: Sequence[bytes]) -> bytes:
 
 
 def columns(dealt: Sequence[Shares], *, count: int) -> tuple[bytes, ...]:
-    """List the leaves of the tree: the commitments, then the column of each of the `count` seats in Adverts."""
-    commitments = root_of_leaves("commitments", [shares.commitment for shares in dealt])
-    return (commitments, *(column([shares.slips[position] for shares in dealt]) for position in range(count)))
+    """List the leaves of the tree: the column of each of the `count` seats in Adverts."""
+    return tuple(column([shares.slips[position] for shares in dealt]) for position in range(count))
 
 
 def dealt_root(leaves: Sequence[bytes]) -> bytes:

@@ -1,10 +1,10 @@
 """What the server keeps for settlement beside the rounds: dossiers, directions, and who certified them.
 
 Everything is in an archive, durable, under a name; nothing is held in memory between two calls but which directions the
-last invitation offered.
+last invitation offered, and of which rounds nothing is left to offer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -51,11 +51,29 @@ class Archive(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """Who certified a direction so far."""
+    """Who signed something so far."""
 
     KIND: ClassVar[str] = "server-state/votes/1"
 
     voices: tuple[Voice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directed:
+    """The directions of a round, as they were committed to: one for each opening."""
+
+    KIND: ClassVar[str] = "server-state/directed/1"
+
+    proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certifying:
+    """Who certified the directions of a round so far, slot by slot."""
+
+    KIND: ClassVar[str] = "server-state/certifying/1"
+
+    slots: tuple[Votes, ...]
 
 
 class Desk:
@@ -87,7 +105,7 @@ class Desk:
         self.cosignatures: dict[int, bytes] = {}
         self.checkpoint = checkpoint
         self._earlier = {manifest.digest: manifest for manifest in earlier}
-        self._rand, self._offered = rand, list[Proposal]()
+        self._rand, self._offered, self._certified = rand, list[Proposal](), set[int]()
 
     # --- beside the rounds ---
 
@@ -121,8 +139,8 @@ class Desk:
         )
         if any(proposal.reason for proposal in made):
             self.archive.put(blob("unusable", round_), b"")
-        for proposal in reversed(made):
-            self.archive.put(blob("proposal", round_, proposal.slot), pack(proposal))
+        if made:
+            self.archive.put(blob("directed", round_), pack(Directed(proposals=tuple(made))))
         return made
 
     def offers(self, previous: Outcome | None) -> tuple[bytes, ...]:
@@ -165,8 +183,8 @@ class Desk:
                 self.cosignatures[seat] = said.cosignature
             if said.advert:
                 yield seat, said.advert
-        for proposal in counted.values():
-            self.archive.put(blob("votes", proposal.round, proposal.slot), pack(Votes(voices=proposal.voices)))
+        for round_ in sorted({round_ for round_, _ in counted}):
+            self._certify(round_, {slot: one.voices for (r, slot), one in counted.items() if r == round_})
 
     # --- what is kept ---
 
@@ -184,11 +202,15 @@ class Desk:
 
     def proposals(self, round_: int) -> list[Proposal]:
         """The directions of a round with everybody who certified them; none if there is none."""
-        slots = range(1, self.manifest.openings + 1)
-        if not self.archive.has(blob("proposal", round_, 1)):
+        if not self.is_directed(round_):
             return []
-        found = [unpack(Proposal, self.archive.get(blob("proposal", round_, slot))) for slot in slots]
-        return [replace(proposal, voices=self._votes(round_, proposal.slot)) for proposal in found]
+        found = unpack(Directed, self.archive.get(blob("directed", round_))).proposals
+        votes = self._votes(round_)
+        return [replace(proposal, voices=votes[proposal.slot - 1]) for proposal in found]
+
+    def is_directed(self, round_: int) -> bool:
+        """Tell whether a round's directions are committed to, without reading them."""
+        return self.archive.has(blob("directed", round_))
 
     def opened_rounds(self, period: int) -> list[int]:
         """The rounds of a period whose sum is known."""
@@ -196,12 +218,24 @@ class Desk:
 
     def _is_certified(self, round_: int) -> bool:
         """Tell whether nothing of a round is left to certify, without reading its directions."""
-        slots = range(1, self.manifest.openings + 1)
-        return all(len(self._votes(round_, slot)) >= self.manifest.tau for slot in slots)
+        if round_ not in self._certified and all(len(one) >= self.manifest.tau for one in self._votes(round_)):
+            self._certified.add(round_)
+        return round_ in self._certified
 
-    def _votes(self, round_: int, slot: int) -> tuple[Voice, ...]:
-        name = blob("votes", round_, slot)
-        return unpack(Votes, self.archive.get(name)).voices if self.archive.has(name) else ()
+    def _votes(self, round_: int) -> list[tuple[Voice, ...]]:
+        """Who certified each direction of a round."""
+        name = blob("votes", round_)
+        if not self.archive.has(name):
+            return [()] * self.manifest.openings
+        return [votes.voices for votes in unpack(Certifying, self.archive.get(name)).slots]
+
+    def _certify(self, round_: int, voices: Mapping[int, tuple[Voice, ...]]) -> None:
+        """Keep who certified a round's directions by now, if somebody new did."""
+        before = self._votes(round_)
+        after = [voices.get(slot, kept) for slot, kept in enumerate(before, 1)]
+        if after != before:
+            votes = tuple(Votes(voices=one) for one in after)
+            self.archive.put(blob("votes", round_), pack(Certifying(slots=votes)))
 
 
 def blob(what: str, *numbers: int) -> str:

@@ -1,6 +1,6 @@
 """Who lied about an edge: shown by opening that one edge's secrets, and convincing to anybody with the manifest.
 
-Both ends committed to the secret of their edge before the upload (C_ij, in rows under a signed root) and signed an
+Both ends committed to the secret of their edge before the upload (C_ij, in rows that the other accepted) and signed an
 answer over the same list. The one whose answer is not the product of the directions with the masks of that secret lied;
 perhaps both. The secrets tell the peer nothing new, and an honest end gives them only against a signed contradiction.
 """
@@ -14,7 +14,7 @@ from fedgap.secagg.dossier import Dossier
 from fedgap.secagg.errors import BadMessageError, BadServerMessageError
 from fedgap.secagg.evaluation import Evaluation
 from fedgap.secagg.inspection import entries_of, inspect
-from fedgap.secagg.keyring import Edge
+from fedgap.secagg.keyring import edge_commitment, pair_mask
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Row, slip
 from fedgap.secagg.opening import RING, mask_products
@@ -147,19 +147,19 @@ def _mask(manifest: Manifest, opened: RevealedRound, shown: EdgeRound, ends: tup
     if (
         second_transcript(t1, dealers, dealt_root(shown.columns)) != opened.listing.t2
         or not set(ends) <= set(seats) & set(dealers)
-        or len(shown.columns) != len(seats) + 1
+        or len(shown.columns) != len(seats)
     ):
         raise BadMessageError("The evidence belongs to other key shares than the round was signed with.")
-    edge = Edge(shown.secret, *ends)
+    commitment = edge_commitment(shown.secret)
     for given, (dealer, holder) in ((shown.low, ends), (shown.high, ends[::-1])):
         accepted = is_leaf(
             "column",
-            shown.columns[seats.index(holder) + 1],
+            shown.columns[seats.index(holder)],
             slip(given.row),
             position=dealers.index(dealer),
             count=len(dealers),
             path=given.path,
         )
-        if not accepted or given.row[:32] != edge.commitment:
+        if not accepted or given.row[:32] != commitment:
             raise BadMessageError("The opened secret is not the one both ends committed to.")
-    return edge.mask
+    return pair_mask(shown.secret)

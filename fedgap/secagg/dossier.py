@@ -14,7 +14,7 @@ from fedgap.crypto import root_of_chunks
 from fedgap.secagg.certificates import Listing
 from fedgap.secagg.directions import Whole
 from fedgap.secagg.errors import BadMessageError
-from fedgap.secagg.keyring import edge, mask_key, self_mask
+from fedgap.secagg.keyring import edge_secret, mask_key, pair_mask, self_mask
 from fedgap.secagg.messages import Shares, Upload
 from fedgap.secagg.opening import RING, mask_products, product
 from fedgap.secagg.stages import Opened
@@ -117,7 +117,7 @@ def _masks(dossier: Dossier) -> dict[int, list[tuple[int, bytes]]]:
     for seat in survivors:
         found[seat] = [(1, self_mask(opened[seat], sid, seat))]
         for gone, key in dropped.items():
-            mask = edge(key, public[seat], t1=dossier.t1, seats=(seat, gone)).mask
+            mask = pair_mask(edge_secret(key, public[seat], t1=dossier.t1, seats=(seat, gone)))
             found[seat].append((1 if seat < gone else -1, mask))
     return found
 

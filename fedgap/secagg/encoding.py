@@ -25,7 +25,7 @@ from fedgap.config import SecAgg
 from fedgap.crypto import digest
 from fedgap.ids import OrgId
 from fedgap.secagg.errors import BadManifestError, BadUpdateError, UnusableSumError
-from fedgap.secagg.masking import Ring
+from fedgap.secagg.masking import Ring, ring
 from fedgap.secagg.wire import Count, Positive, pack
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -36,6 +36,9 @@ RING_BITS = 32
 MAX_BITS = 30
 SMALL_MODEL = 100
 """Parameters; the openings of models up to this size have the stricter bound."""
+
+LARGE_MODEL = 67_000_000
+"""Parameters; above, the rounding alone would take half of 14 bits: 16 are good for ten times as many."""
 
 _WHOLE = slice(None)
 STRIPE = 2**17
@@ -103,13 +106,14 @@ class Encoding:
         """The encoding of a configuration: simulations and deployments have the same.
 
         Of 30 bits a small model gives its directions more, so that openings are exact to 0.1 %; the rounding of uploads
-        grows with the root of their length, so a larger model needs its bits there (`fedgap bench contribution`).
+        grows with the root of their length, so a larger model needs its bits there (`fedgap bench contribution`), and
+        more of them from `LARGE_MODEL` on.
         """
-        small = parameters <= SMALL_MODEL
+        upload_bits = 12 if parameters <= SMALL_MODEL else 14 if parameters <= LARGE_MODEL else 16
         return cls(
             parameters=parameters,
-            upload_bits=12 if small else 14,
-            direction_bits=18 if small else 16,
+            upload_bits=upload_bits,
+            direction_bits=MAX_BITS - upload_bits,
             clip_low=secagg.clip_low,
             clip_start=secagg.clip_start,
             clip_high=secagg.clip_high,
@@ -187,7 +191,7 @@ def encode(
     Raises:
         BadUpdateError: a number is missing, not finite, or of a wrong shape; nothing may be sent.
     """
-    vector = np.empty(encoding.words, np.uint32)
+    vector = ring(encoding.words)
     start = encoding.parameters + encoding.statistics
     key = counter.key(encoding.seed, "upload-rounding", round_, org)
     clipped = _quantise(

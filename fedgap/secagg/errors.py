@@ -109,6 +109,13 @@ class OutOfOrderError(RefusalError):
     code = "secagg.out-of-order"
 
 
+class UnseenListError(OutOfOrderError):
+    """A short invitation leaves out what this organisation was not shown, or does not have any more."""
+
+    code = "secagg.unseen-list"
+    remedy = "The server sends the whole invitation."
+
+
 class EquivocationError(RefusalError):
     """The server signed two different messages where only one may exist."""
 

@@ -1,7 +1,7 @@
 """Where directions come from, and so who can check them: the part of the manifest that PROTOCOL section 5 describes.
 
     committed                  rows fixed by a Merkle root, shown at settlement: everybody recomputes before answering
-    public                     rows everybody has: recomputed at once, but they can be trained on
+    public                     rows everybody has, one file: recomputed at once, but they can be trained on
     witness                    rows nobody sees: an independent key recomputes and signs each direction
     server_chooses_directions  nobody checks: the server can learn chosen properties of an update, one number a period
 
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Committed rows: their Merkle root and how many they are."""
+    """Rows that are fixed: the Merkle root of committed ones, the digest of a public file; and how many they are."""
 
     root: Hash
     rows: Count
@@ -56,7 +56,8 @@ class Evaluation:
     Attributes:
         source: one of SOURCES.
         rounds: T, of the whole run.
-        shards: one for all periods, or one for each; empty unless the source is `committed`.
+        shards: committed rows: one for all periods, or one for each; public rows: the file, or nothing where everybody
+            has them anyway; else empty.
         witness: the key that signs directions, if the source is `witness`.
 
     Raises:
@@ -79,8 +80,9 @@ class Evaluation:
         faults = {
             "its source is unknown": self.source not in SOURCES,
             "it has no rounds": self.rounds == 0,
-            "committed rows need a root, and other sources have none": (self.source == "committed")
-            != bool(self.shards),
+            "committed rows need a root": self.source == "committed" and not self.shards,
+            "public rows are one file": self.source == "public" and len(self.shards) > 1,
+            "it fixes rows that nobody is shown": self.source not in RECOMPUTED and bool(self.shards),
             "a witness needs a key, and other sources have none": (self.source == "witness") != bool(self.witness),
         }
         for fault, is_so in faults.items():

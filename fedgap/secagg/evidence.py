@@ -24,7 +24,6 @@ from fedgap.secagg.messages import (
     Certificate,
     Invite,
     Relay,
-    Sealed,
     ServerMessage,
     Shares,
     Survivors,
@@ -34,15 +33,12 @@ from fedgap.secagg.messages import (
 )
 from fedgap.secagg.shamir import recover
 from fedgap.secagg.transcript import Advert, Survivor, agreement, first_transcript, is_ascending, second_transcript
-from fedgap.secagg.wire import Hash, Key, Seat, Signature, kind_of, unpack
+from fedgap.secagg.wire import Hash, Key, Seat, Signature, kind_within
 
 _SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (Invite, Adverts, Relay, Survivors, Certificate)
 _KINDS = {f"fedgap/1/{cls.KIND}": cls for cls in _SERVER_MESSAGES}
 _ONCE = {
-    *(
-        f"fedgap/1/{label}"
-        for label in ("advert", "shares", "row", "upload", "agree", "unmask", "complaint", "receipt", "sum")
-    ),
+    *(f"fedgap/1/{label}" for label in ("advert", "row", "upload", "agree", "unmask", "complaint", "receipt", "sum")),
     *(f"fedgap/1/{label}" for label in ("commitment", "direction", "endorsement", "answer", "reaction")),
     *(f"fedgap/1/server/{cls.KIND}" for cls in _SERVER_MESSAGES),
     *(f"fedgap/1/server/{kind}/1" for kind in ("close", "agenda", "reveal", "challenge", "statement")),
@@ -115,13 +111,14 @@ def contradicts(proof: Contradiction) -> bool:
 def share_fits(share: bytes, *, dealer: Shares, position: int, kind: str) -> bool:
     """Tell whether a share is the one that `dealer` signed for the holder at this position of Adverts."""
     start = 32 if kind == "b" else 64
-    return dealer.rows[position][start : start + 32] == share_hash(share, kind=kind)
+    return dealer.rows[position][start : start + 32] == share_hash[kind](share)
 
 
-def fits_dealer(secret: bytes, *, sid: bytes, advert: Advert, dealer: Shares, kind: str) -> bool:
+def fits_dealer(secret: bytes, *, sid: bytes, adverts: Sequence[Advert], dealer: Shares, kind: str) -> bool:
     """Tell whether an opened element is the one its dealer committed to, or derived its mask key from."""
+    position, advert = next((at, advert) for at, advert in enumerate(adverts) if advert.seat == dealer.seat)
     if kind == "b":
-        return self_commitment(secret, sid, dealer.seat) == dealer.commitment
+        return self_commitment(secret, sid, dealer.seat) == dealer.rows[position][:32]
     return mask_key(secret, sid, dealer.seat).public == advert.mask_public
 
 
@@ -130,7 +127,7 @@ def shows_fault(manifest: Manifest, proof: ShareEvidence) -> bool:
     dealer, agreed = proof.dealer, _agreement(manifest, proof)
     seats = [advert.seat for advert in proof.adverts]
     holders = [answer.seat for answer in proof.answers]
-    if agreed is None or len(dealer.rows) != len(seats) or not set(holders) <= set(seats):
+    if agreed is None or not set(holders) <= set(seats):
         return False
     index = proof.dealers.index(dealer.seat)
     if not _were_relayed(proof, [seats.index(holder) for holder in holders], index=index):
@@ -152,8 +149,7 @@ def shows_fault(manifest: Manifest, proof: ShareEvidence) -> bool:
         return holders == [proof.accused] and not right
     if proof.accused != dealer.seat or len(shares) != manifest.quorum.t or right != shares.keys():
         return False
-    advert = proof.adverts[seats.index(dealer.seat)]
-    return not fits_dealer(recover(shares), sid=proof.sid, advert=advert, dealer=dealer, kind=kind)
+    return not fits_dealer(recover(shares), sid=proof.sid, adverts=proof.adverts, dealer=dealer, kind=kind)
 
 
 def server_fault(manifest: Manifest, proof: ServerEvidence) -> str | None:
@@ -185,7 +181,7 @@ def read_sealed(manifest: Manifest, data: bytes) -> ServerMessage:
         BadMessageError: it is none.
         BadSignatureError: the server did not sign it.
     """
-    kind = kind_of(unpack(Sealed, data).body)
+    kind = kind_within(data)
     if kind not in _KINDS:
         raise BadMessageError("The server sends no message of this kind.")
     return unseal(manifest.server, _KINDS[kind], data)
@@ -199,7 +195,9 @@ def _agreement(manifest: Manifest, proof: ShareEvidence) -> bytes | None:
     if not is_ascending(seats, below=len(manifest.members)) or dealer.seat not in {*proof.dealers} & {*seats}:
         return None
     public = manifest.members[dealer.seat].public
-    if not is_signed(public, dealer.signature, "shares", t1, dealer.seat, dealer.root):
+    if len(dealer.rows) != len(seats) or not all(
+        is_signed_statement(public, signature, said) for said, signature in dealer.signed(t1, seats)
+    ):
         return None
     t2 = second_transcript(t1, proof.dealers, dealt_root(proof.columns))
     return agreement(proof.sid, t2, proof.survivors)
@@ -207,12 +205,12 @@ def _agreement(manifest: Manifest, proof: ShareEvidence) -> bytes | None:
 
 def _were_relayed(proof: ShareEvidence, positions: Sequence[int], *, index: int) -> bool:
     """Tell whether the dealer's rows are those in the columns that the holders at these positions accepted."""
-    if len(proof.columns) != len(proof.adverts) + 1 or len(proof.paths) != len(positions):
+    if len(proof.columns) != len(proof.adverts) or len(proof.paths) != len(positions):
         return False
     return all(
         is_leaf(
             "column",
-            proof.columns[position + 1],
+            proof.columns[position],
             proof.dealer.slips[position],
             position=index,
             count=len(proof.dealers),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fedgap.crypto import is_signed, statement
+from fedgap.crypto import is_signed, is_signed_statement, statement
 from fedgap.secagg.errors import BadMessageError, QuorumLostError
 from fedgap.secagg.evidence import Contradiction
 from fedgap.secagg.manifest import Manifest
@@ -44,7 +44,7 @@ class Inbox:
         """Open it; answers are welcome from the seats in `among`, or from the whole roster."""
         self._manifest, self._exchange, self._faults = manifest, exchange, list(faults)
         self._among = set(range(len(manifest.members)) if among is None else among)
-        self._said: dict[int, tuple[bytes, bytes]] = {}
+        self._said: dict[int, tuple[tuple[bytes, bytes], ...]] = {}
 
     def read(self, cls: type[M], replies: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, M]]:
         """Read each answer; what is malformed, or from somebody else than it says, is noted and left out."""
@@ -61,19 +61,28 @@ class Inbox:
 
     def accepts(self, seat: int, signature: bytes, label: str, *values: bytes | int) -> bool:
         """Tell whether this is the member's first answer and signed by it; otherwise note why not."""
+        return self.accepts_all(seat, ((statement(label, *values), signature),))
+
+    def accepts_all(self, seat: int, signed: tuple[tuple[bytes, bytes], ...]) -> bool:
+        """Tell the same of an answer of several statements, each with its signature; every answer has as many."""
         public = self._manifest.members[seat].public
-        if not is_signed(public, signature, label, *values):
+        if not all(is_signed_statement(public, signature, said) for said, signature in signed):
             self.note(seat, "its signature is not valid")
             return False
-        said = statement(label, *values)
-        earlier, first_signature = self._said.setdefault(seat, (said, signature))
-        if earlier is said:
+        earlier = self._said.setdefault(seat, signed)
+        if earlier is signed:
             return True
-        if earlier != said:
-            proof = Contradiction(
-                public=public, first=earlier, first_signature=first_signature, second=said, second_signature=signature
-            )
-            self.note(seat, "it signed two different answers", evidence=pack(proof))
+        for (first, first_signature), (second, second_signature) in zip(earlier, signed, strict=True):
+            if first != second:
+                proof = Contradiction(
+                    public=public,
+                    first=first,
+                    first_signature=first_signature,
+                    second=second,
+                    second_signature=second_signature,
+                )
+                self.note(seat, "it signed two different answers", evidence=pack(proof))
+                break
         return False
 
     def complaint(self, seat: int, reply: bytes, sid: bytes) -> set[int]:

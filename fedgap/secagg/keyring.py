@@ -4,15 +4,27 @@
                      mask key x peer's key -> edge secret s_ij -> mask k_ij | commitment C_ij | noise
 
 Sigma and b are field elements and are what is shared: whoever opens sigma can derive the mask key and everything below
-it; b opens the self mask only. Two X25519 keys, so that opening sigma never opens a letter.
+it; b opens the self mask only. Two X25519 keys, so that opening sigma never opens a letter. An edge secret is bound to
+the attempt, to everybody's keys and to both ends, so what is derived from it needs a label and no more.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from fedgap.crypto import AgreementKey, Keystream, digest, expand, extract
+from fedgap.crypto import AgreementKey, Keystream, digest, digester, expand, expander, extract
 from fedgap.secagg.shamir import WIDE_BYTES, element, split
+
+pair_mask = expander("mask")
+"""`pair_mask(s_ij)`: the key of the mask that cancels between the two ends of an edge; the smaller seat adds it."""
+
+edge_commitment = expander("commitment")
+"""`edge_commitment(s_ij)`: C_ij, which names the secret without showing it; both ends must state the same."""
+
+share_hash = {"b": digester("share-b", 32), "sigma": digester("share-sigma", 32)}
+"""`share_hash[kind](share)` names one share without showing it; its place in a signed row says whose and for whom."""
+
+_letter_key = expander("letter-key")
 
 
 @dataclass(frozen=True)
@@ -56,16 +68,14 @@ class Keyring:
 
     def shares(self, seats: Sequence[int], *, t: int) -> list[bytes]:
         """Share both elements, t of the seats open them: 64 bytes for each seat, self mask first."""
-        ours = (self.b, "b-polynomial"), (self.sigma, "sigma-polynomial")
-        parts = [split(secret, seats=seats, t=t, wide=self._wide(label, t)) for secret, label in ours]
-        return [of_b + of_sigma for of_b, of_sigma in zip(*parts, strict=True)]
+        half = WIDE_BYTES * (t - 1)
+        wide = Keystream(self._derive("polynomials", 32)).read(0, 2 * half)  # HKDF gives 8160 bytes at most
+        of_b = split(self.b, seats=seats, t=t, wide=wide[:half])
+        of_sigma = split(self.sigma, seats=seats, t=t, wide=wide[half:])
+        return [one + other for one, other in zip(of_b, of_sigma, strict=True)]
 
     def _derive(self, label: str, size: int) -> bytes:
         return expand(self.seed, label, self.sid, self.seat, size=size)
-
-    def _wide(self, label: str, t: int) -> bytes:
-        """Enough uniform bytes for t - 1 coefficients: a key stream, as HKDF gives 8160 bytes at most."""
-        return Keystream(self._derive(label, 32)).read(0, WIDE_BYTES * (t - 1))
 
 
 @lru_cache(maxsize=1)
@@ -74,43 +84,13 @@ def keyring(seed: bytes, sid: bytes, seat: int) -> Keyring:
     return Keyring(seed, sid, seat)
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What two organisations share in one attempt, seen from either end.
-
-    Attributes:
-        secret: s_ij, 32 bytes.
-        low: the smaller seat; it adds the mask, the other subtracts it.
-        high: the larger seat.
-    """
-
-    secret: bytes = field(repr=False)
-    low: int
-    high: int
-
-    @property
-    def mask(self) -> bytes:
-        """The key of the mask that cancels between the two."""
-        return pair_mask(self.secret, self.low, self.high)
-
-    @property
-    def commitment(self) -> bytes:
-        """C_ij: names the secret without showing it; both ends must state the same."""
-        return expand(self.secret, "commitment", self.low, self.high)
-
-
-def pair_mask(secret: bytes, low: int, high: int) -> bytes:
-    """Derive the key of the mask that cancels between the two ends of an edge."""
-    return expand(secret, "mask", low, high)
-
-
 def mask_key(sigma: bytes, sid: bytes, seat: int) -> AgreementKey:
     """Derive a member's mask key from its element; the server does it for members that dropped."""
     return AgreementKey(expand(sigma, "mask-key", sid, seat))
 
 
-def edge(mine: AgreementKey, theirs: bytes, *, t1: bytes, seats: tuple[int, int]) -> Edge:
-    """Agree on the secret of an edge; T1 is bound into it, so that different views of the round never cancel.
+def edge_secret(mine: AgreementKey, theirs: bytes, *, t1: bytes, seats: tuple[int, int]) -> bytes:
+    """Agree on s_ij, 32 bytes; T1 is bound into it, so that different views of the round never cancel.
 
     Args:
         mine: one end's mask key.
@@ -121,9 +101,7 @@ def edge(mine: AgreementKey, theirs: bytes, *, t1: bytes, seats: tuple[int, int]
     Raises:
         BadKeyError: `theirs` is of small order.
     """
-    low, high = sorted(seats)
-    secret = expand(extract(mine.agree(theirs), salt=t1), "edge", low, high)
-    return Edge(secret, low, high)
+    return expand(extract(mine.agree(theirs), salt=t1), "edge", min(seats), max(seats))
 
 
 def letter_key(mine: AgreementKey, theirs: bytes, *, t1: bytes) -> bytes:
@@ -132,7 +110,7 @@ def letter_key(mine: AgreementKey, theirs: bytes, *, t1: bytes) -> bytes:
     Raises:
         BadKeyError: `theirs` is of small order.
     """
-    return expand(extract(mine.agree(theirs), salt=t1), "letter-key")
+    return _letter_key(extract(mine.agree(theirs), salt=t1))
 
 
 def self_mask(b: bytes, sid: bytes, seat: int) -> bytes:
@@ -143,8 +121,3 @@ def self_mask(b: bytes, sid: bytes, seat: int) -> bytes:
 def self_commitment(b: bytes, sid: bytes, seat: int) -> bytes:
     """Names b without showing it; checked when b is opened."""
     return digest("self-commitment", sid, seat, b)
-
-
-def share_hash(share: bytes, *, kind: str) -> bytes:
-    """Names a share without showing it; `kind` is "b" or "sigma". Its place in a row says whose it is, and for whom."""
-    return digest("share-b" if kind == "b" else "share-sigma", share)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgap.crypto import Keystream
-from fedgap.crypto.keystream import BUFFER_BYTES, STRIPE_BYTES, STRIPE_WORDS, TAG_BYTES
+from fedgap.crypto.keystream import BUFFER_BYTES, STRIPE_BYTES, STRIPE_WORDS, TAG_BYTES, Fill, place
 
 Ring: TypeAlias = NDArray[np.uint32]
 """Numbers modulo 2**32; arithmetic wraps silently, which is what masks need."""
@@ -36,34 +36,39 @@ def masked(
     Returns:
         uint32, shape (D,).
     """
-    adding = [Keystream(key) for key in plus]
-    subtracting = [Keystream(key) for key in minus]
-    result = np.empty_like(vector) if out is None else out
+    masks = [(np.add, Keystream(key).fill) for key in plus] + [(np.subtract, Keystream(key).fill) for key in minus]
+    result = ring(len(vector)) if out is None else out
     stripes = range(-(-len(vector) // STRIPE_WORDS))
     if threads <= 1 or len(stripes) <= 1:
-        _work(vector, result, stripes, adding, subtracting)
+        _work(vector, result, stripes, masks)
         return result
     with ThreadPoolExecutor(threads) as pool:
         shares = [stripes[len(stripes) * k // threads : len(stripes) * (k + 1) // threads] for k in range(threads)]
-        for done in [pool.submit(_work, vector, result, share, adding, subtracting) for share in shares]:
+        for done in [pool.submit(_work, vector, result, share, masks) for share in shares]:
             done.result()
     return result
 
 
-def _work(vector: Ring, result: Ring, stripes: range, adding: list[Keystream], subtracting: list[Keystream]) -> None:
-    """Write some stripes of the result; each is summed up in a place of its own that starts at a cache line."""
+def _work(vector: Ring, result: Ring, stripes: range, masks: Sequence[tuple[np.ufunc, Fill]]) -> None:
+    """Write some stripes of the result, each mask expanded into the same small buffer."""
     buffer = _aligned(BUFFER_BYTES)
-    stream, total = buffer[:STRIPE_BYTES].view("<u4"), _aligned(STRIPE_BYTES).view(np.uint32)
+    stream = buffer[:STRIPE_BYTES].view("<u4")
     for stripe in stripes:
         source = vector[stripe * STRIPE_WORDS : (stripe + 1) * STRIPE_WORDS]
+        sums = result[stripe * STRIPE_WORDS : (stripe + 1) * STRIPE_WORDS]
         size = len(source)
-        room, masks, sums = buffer[: 4 * size + TAG_BYTES].data, stream[:size], total[:size]
-        for operation, keys in ((np.add, adding), (np.subtract, subtracting)):
-            for key in keys:
-                key.fill(stripe, room)
-                operation(source, masks, sums)
-                source = sums
-        np.copyto(result[stripe * STRIPE_WORDS : (stripe + 1) * STRIPE_WORDS], source)
+        words, beginning = stream[:size], place(stripe, buffer[: 4 * size + TAG_BYTES].data)
+        for combine, fill in masks:
+            fill(*beginning)
+            combine(source, words, sums)
+            source = sums
+        if source is not sums:
+            np.copyto(sums, source)
+
+
+def ring(words: int) -> Ring:
+    """Take memory for a vector, uint32, shape (words,), where masks are added fastest: it starts at a cache line."""
+    return _aligned(4 * words).view(np.uint32)
 
 
 def _aligned(size_bytes: int) -> NDArray[np.uint8]:

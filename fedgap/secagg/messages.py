@@ -5,11 +5,12 @@ context and whom it is by or for, and one key signs at most one statement for ea
 signs the hash of each message body the same way. Two different ones are proof (see `fedgap.secagg.evidence`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from fedgap.crypto import SIGNATURE_BYTES, BadSignatureError, Identity, Pieces, digest, is_signed, root_of_leaves
+from fedgap.crypto import SIGNATURE_BYTES, BadSignatureError, Identity, Pieces, digest, digester, is_signed, statement
 from fedgap.secagg.errors import BadMessageError
 from fedgap.secagg.transcript import Advert, Plan, Survivor
 from fedgap.secagg.wire import Exactly, Hash, Seat, Signature, pack, pieces, unpack
@@ -22,11 +23,16 @@ LETTER_BYTES = 80
 
 ROW_BYTES = 96 + LETTER_BYTES
 Row: TypeAlias = Annotated[bytes, Exactly(ROW_BYTES)]
-"""What a dealer says to one holder: C_ij | hash of the self-mask share | hash of the mask-key share | sealed letter."""
+"""What a dealer says to one holder: C_ij | hash of the self-mask share | hash of the mask-key share | sealed letter.
+
+In its row to itself the commitment to its self mask has the place of C_ij.
+"""
 
 SLIP_BYTES = 32 + LETTER_BYTES
 Slip: TypeAlias = Annotated[bytes, Exactly(SLIP_BYTES)]
 """What of a row travels on to its holder, which computes the rest: hash of the first 96 bytes | sealed letter."""
+
+_row_head = digester("row-head", 96)
 
 M = TypeVar("M")
 
@@ -105,42 +111,35 @@ class Adverts:
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Organisation to server: one row for each seat in Adverts, own seat included, and a commitment to its self mask.
+    """Organisation to server: one row for each seat in Adverts, own seat included.
 
     Attributes:
         seat: the dealer.
-        commitment: to its self mask.
         rows: in order of the seats in Adverts.
-        row_signatures: one of 64 bytes for each row, over T1, both seats and the row's slip.
-        signature: over T1 and the Merkle root of commitment and rows.
+        signatures: one of 64 bytes for each row, over T1, both seats and the row's slip.
     """
 
     KIND: ClassVar[str] = "shares/1"
 
     seat: Seat
-    commitment: Hash
     rows: tuple[Row, ...]
-    row_signatures: bytes
-    signature: Signature
-
-    @property
-    def leaves(self) -> tuple[bytes, ...]:
-        """Leaf 0 is the commitment; leaf k + 1 the row for the k-th seat in Adverts."""
-        return (self.commitment, *self.rows)
-
-    @cached_property
-    def root(self) -> bytes:
-        """Merkle root over the leaves."""
-        return root_of_leaves("shares", self.leaves)
+    signatures: bytes
 
     @cached_property
     def slips(self) -> tuple[bytes, ...]:
         """What of each row travels on."""
         return tuple(slip(row) for row in self.rows)
 
-    def row_signature(self, position: int) -> bytes:
-        """The signature over the row of the seat at this position of Adverts."""
-        return self.row_signatures[SIGNATURE_BYTES * position : SIGNATURE_BYTES * (position + 1)]
+    def signature(self, position: int) -> bytes:
+        """The signature over the row for the seat at this position of Adverts."""
+        return self.signatures[SIGNATURE_BYTES * position : SIGNATURE_BYTES * (position + 1)]
+
+    def signed(self, t1: bytes, seats: Sequence[int]) -> tuple[tuple[bytes, bytes], ...]:
+        """List what the dealer says to the seats in Adverts: statement and signature of each row."""
+        return tuple(
+            (statement("row", t1, (self.seat, seat), said), self.signature(position))
+            for position, (seat, said) in enumerate(zip(seats, self.slips, strict=True))
+        )
 
 
 def slip(row: bytes) -> bytes:
@@ -150,7 +149,7 @@ def slip(row: bytes) -> bytes:
 
 def slip_head(names: bytes) -> bytes:
     """Hash C_ij and the hashes of both shares, which a holder can compute from what the letter holds; 32 bytes."""
-    return digest("row-head", names)
+    return _row_head(names)
 
 
 # --- exchange 3: upload ---
@@ -172,7 +171,7 @@ class Relay:
     Attributes:
         sid: the attempt.
         recipient: its seat.
-        position: of the recipient in Adverts; its column is the leaf behind it.
+        position: of the recipient in Adverts, and of its column among the leaves.
         count: how many are in Adverts.
         t1: the transcript the dealers signed.
         dealt: the root over all columns (see `fedgap.secagg.dealt`).
@@ -303,9 +302,14 @@ ServerMessage: TypeAlias = Invite | Adverts | Relay | Survivors | Certificate
 
 def seal(server: Identity, message: ServerMessage, *, receipt: bytes | None = None) -> bytes:
     """Pack and sign a message of the server."""
-    body: Any = pieces(message)  # an invitation holds a whole sum: it is copied once, into the result
+    return pack(sealed(server, message, receipt=receipt))
+
+
+def sealed(server: Identity, message: ServerMessage, *, receipt: bytes | None = None) -> Sealed:
+    """Sign a message of the server; its bytes stay where they are until `pack` copies them, once, into the result."""
+    body: Any = pieces(message)  # an invitation holds a whole sum
     signature = server.sign(*_server_statement(message, body))
-    return pack(Sealed(body=body, signature=signature, receipt=receipt))
+    return Sealed(body=body, signature=signature, receipt=receipt)
 
 
 def unseal(server_public: bytes, cls: type[M], data: bytes) -> M:
@@ -330,6 +334,11 @@ def _unseal(server_public: bytes, cls: Any, data: bytes) -> Any:  # noqa: ANN401
     if not is_signed(server_public, sealed.signature, *_server_statement(message, sealed.body)):
         raise BadSignatureError(f"The server did not sign this '{cls.__name__}'.")
     return message
+
+
+def forget_read() -> None:
+    """Let go of the message that was read last, which holds a whole sum if it is an invitation."""
+    _unseal.cache_clear()
 
 
 def server_context(message: ServerMessage) -> tuple[str, bytes, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from fedgap.crypto import Keystream
-from fedgap.crypto.keystream import BUFFER_BYTES, STRIPE_WORDS, TAG_BYTES
+from fedgap.crypto.keystream import BUFFER_BYTES, STRIPE_WORDS, TAG_BYTES, place
 from fedgap.secagg.directions import Whole
 from fedgap.secagg.masking import Ring
 
@@ -40,9 +40,9 @@ def mask_products(directions: Sequence[Whole], keys: Sequence[bytes]) -> list[li
     for stripe, at in enumerate(range(0, len(directions[0]), STRIPE_WORDS)):
         words = [_words(direction, at) for direction in directions]
         size = len(words[0])
-        room = buffer[: 4 * size + TAG_BYTES]
+        beginning = place(stripe, buffer[: 4 * size + TAG_BYTES])
         for total, stream in zip(totals, streams, strict=True):
-            stream.fill(stripe, room)
+            stream.fill(*beginning)
             for slot, wanted in enumerate(words):
                 total[slot] += int(np.einsum("i,i->", wanted, mask[:size]))
     return [[number % RING for number in total] for total in totals]

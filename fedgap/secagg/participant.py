@@ -24,6 +24,7 @@ from fedgap.secagg.errors import (
     JournalBehindError,
     OutOfOrderError,
     RefusalError,
+    UnseenListError,
 )
 from fedgap.secagg.evaluation import periods_of
 from fedgap.secagg.evidence import ServerEvidence, read_sealed, server_fault
@@ -197,7 +198,7 @@ class Participant:
         if Invite.KIND in kept and shorten(whole := self._request(record, Invite.KIND)) == request:
             return whole
         if not kept >= {Survivors.KIND, Certificate.KIND}:
-            raise OutOfOrderError("The invitation leaves out what this organisation has not seen; it is needed whole.")
+            raise UnseenListError("The invitation leaves out what this organisation has not seen; it is needed whole.")
         listed, certified = self._request(record, Survivors.KIND), self._request(record, Certificate.KIND)
         return lengthen(request, last=_planned(record), listed=listed, certified=certified)
 
@@ -216,6 +217,11 @@ class Participant:
             self._record = replace(record, account=step.account)
             self._vault.commit(pack(self._record))
         return step.reply
+
+    def learn(self, outcome: Outcome) -> None:
+        """Keep a sum that came by itself and that the caller has checked (see `Settler.learn`)."""
+        if self._settler is not None:
+            self._settler.learn(self._me, self._record.account, self._vault, outcome)
 
     def forget(self, rounds: Iterable[tuple[int, int]]) -> None:
         """Erase what was kept of settled rounds, given as (round, attempt)."""

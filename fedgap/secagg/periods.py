@@ -50,6 +50,10 @@ class Periods:
         """Which period a round belongs to."""
         return 1 + (round_ - 1) // self.length
 
+    def next(self, begun: int) -> int:
+        """The first period of which no round has begun, when so many have; above `count` if there is none."""
+        return self.of(begun) + 1
+
     def rounds_of(self, period: int) -> range:
         """The rounds of a period; empty if the periods before it used them all up."""
         first = (period - 1) * self.length + 1

@@ -5,13 +5,14 @@ leaves both out, and it puts the whole message together again, byte for byte. Th
 short invitation is no statement of its own, and a server that shortens another list than it showed is not believed.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from fedgap.secagg.errors import BadMessageError
+from fedgap.secagg.errors import BadMessageError, UnseenListError
 from fedgap.secagg.messages import Certificate, Invite, Outcome, Sealed, Survivors
 from fedgap.secagg.transcript import Plan
-from fedgap.secagg.wire import Signature, kind_of, pack, unpack
+from fedgap.secagg.wire import Signature, kind_within, pack, pieces, unpack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +28,34 @@ class Recalled:
     checkpoint: bytes
 
 
+class Invitations(dict[int, bytes]):
+    """Requests of exchange 1 by seat, some of them short.
+
+    Attributes:
+        whole: makes the invitation, byte for byte the one that was signed, for a member that cannot use its short one.
+            It is made when it is needed: with a large model the sum should not be in memory twice.
+    """
+
+    def __init__(self, requests: Mapping[int, bytes], whole: Callable[[], bytes]) -> None:
+        super().__init__(requests)
+        self.whole = whole
+
+
 def shorten(request: bytes) -> bytes:
     """Leave out of a sealed invitation what its recipient was sent in exchanges 4 and 5 of the last round."""
     sealed = unpack(Sealed, request)
-    invite = unpack(Invite, sealed.body)
+    invite, sealed = unpack(Invite, sealed.body), replace(sealed, body=b"")  # a body holds a whole sum: not kept twice
+    return request if invite.previous is None else pack(shortened(sealed, invite))
+
+
+def shortened(sealed: Sealed, invite: Invite) -> Sealed:
+    """Put the short form of an invitation in the place of its body, under the signature over the whole.
+
+    Raises:
+        ValueError: it brings no sum.
+    """
     if invite.previous is None:
-        return request
+        raise ValueError("an invitation without a sum has no short form")
     short = Recalled(
         plan=invite.plan,
         total=invite.previous.total,
@@ -40,13 +63,13 @@ def shorten(request: bytes) -> bytes:
         offers=invite.offers,
         checkpoint=invite.checkpoint,
     )
-    return pack(replace(sealed, body=pack(short)))
+    return _with_body(sealed, short)
 
 
 def is_short(request: bytes) -> bool:
     """Tell whether this is a short invitation."""
     try:
-        return kind_of(unpack(Sealed, request).body) == f"fedgap/1/{Recalled.KIND}"
+        return kind_within(request) == f"fedgap/1/{Recalled.KIND}"
     except BadMessageError:
         return False
 
@@ -65,9 +88,12 @@ def lengthen(request: bytes, *, last: Plan, listed: bytes, certified: bytes) -> 
 
     Raises:
         BadMessageError: it is no short invitation.
+        UnseenListError: it follows another round than the last one known here.
     """
     sealed = unpack(Sealed, request)
-    short = unpack(Recalled, sealed.body)
+    short, sealed = unpack(Recalled, sealed.body), replace(sealed, body=b"")
+    if short.plan.round != last.round + 1:
+        raise UnseenListError(f"The invitation leaves out what round {last.round} does not tell; it is needed whole.")
     survivors = unpack(Survivors, unpack(Sealed, listed).body)
     certificate = unpack(Certificate, unpack(Sealed, certified).body)
     previous = Outcome(
@@ -79,4 +105,10 @@ def lengthen(request: bytes, *, last: Plan, listed: bytes, certified: bytes) -> 
         signature=short.signature,
     )
     invite = Invite(plan=short.plan, previous=previous, offers=short.offers, checkpoint=short.checkpoint)
-    return pack(replace(sealed, body=pack(invite)))
+    return pack(_with_body(sealed, invite))
+
+
+def _with_body(sealed: Sealed, message: Invite | Recalled) -> Sealed:
+    """Put a message in the place of another one's body; the sum in it is copied once, by `pack`."""
+    body: Any = pieces(message)
+    return replace(sealed, body=body)

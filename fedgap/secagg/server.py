@@ -9,13 +9,13 @@ does a round wait instead: `Unmasking` is kept and asked again until t members h
 vector of D words, however many upload.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from fedgap.crypto import SIGNATURE_BYTES, AgreementKey, Identity, digest, is_signed, root_of_chunks
+from fedgap.crypto import SIGNATURE_BYTES, AgreementKey, Identity, digest, root_of_chunks
 from fedgap.secagg.dealt import columns, dealt_root, relays
 from fedgap.secagg.errors import BadManifestError, BadMessageError, ComplaintError
 from fedgap.secagg.inbox import Inbox
@@ -35,12 +35,13 @@ from fedgap.secagg.messages import (
     Upload,
     Voice,
     seal,
+    sealed,
 )
-from fedgap.secagg.recall import shorten
+from fedgap.secagg.recall import Invitations, shortened
 from fedgap.secagg.stages import Agreeing, Inviting, Opened, Sharing, Uploading
 from fedgap.secagg.transcript import Advert, Plan, Survivor, agreement, first_transcript, second_transcript
 from fedgap.secagg.unmasking import Unmasking, open_secrets, open_sum
-from fedgap.secagg.wire import kind_of
+from fedgap.secagg.wire import kind_of, pack
 
 Requests: TypeAlias = Mapping[int, bytes]
 """What to send, for each seat."""
@@ -75,16 +76,27 @@ def invite(
     offers: tuple[bytes, ...] = (),
     checkpoint: bytes = b"",
     knowing: Iterable[int] = (),
+    again: Callable[[], Outcome] | None = None,
 ) -> tuple[Inviting, Requests]:
     """Exchange 1: send the plan, what the last round gave, and what members are asked to sign for settlement.
 
-    `knowing` are the seats that answered exchange 5 of the last round: of it they are sent the sum only.
+    `knowing` are the seats that answered exchange 5 of the last round: of it they are sent the sum only. Whoever lacks
+    the rest after all is sent everything; then `again` gives `previous` once more.
     """
     message = Invite(plan=plan, previous=previous, offers=offers, checkpoint=checkpoint)
-    request = seal(server.identity, message)
-    seats = set(knowing)
-    short = shorten(request) if seats else request
-    return Inviting(plan=plan), {seat: short if seat in seats else request for seat in cohort}
+    signed, asked, seats = sealed(server.identity, message), set(cohort), set(knowing)
+    if not seats or previous is None:
+        return Inviting(plan=plan), dict.fromkeys(sorted(asked), pack(signed))
+    fetch = again or (lambda: previous)
+    short = pack(shortened(signed, message))
+    request = b"" if asked <= seats else pack(signed)  # each holds the whole sum
+
+    def whole() -> bytes:
+        return seal(server.identity, Invite(plan=plan, previous=fetch(), offers=offers, checkpoint=checkpoint))
+
+    return Inviting(plan=plan), Invitations(
+        {seat: short if seat in seats else request for seat in sorted(asked)}, whole
+    )
 
 
 def on_adverts(server: Server, state: Inviting, replies: Replies) -> tuple[Sharing, Requests]:
@@ -115,34 +127,21 @@ def on_shares(server: Server, state: Sharing, replies: Replies) -> tuple[Uploadi
         QuorumLostError: fewer than u_min dealt.
     """
     inbox = Inbox(server.manifest, "share", state.faults, among=[advert.seat for advert in state.adverts])
-    count = len(state.adverts)
+    seats = [advert.seat for advert in state.adverts]
     dealt = {}
     for seat, shares in inbox.read(Shares, replies):
-        if len(shares.rows) != count or len(shares.row_signatures) != SIGNATURE_BYTES * count:
+        if len(shares.rows) != len(seats) or len(shares.signatures) != SIGNATURE_BYTES * len(seats):
             inbox.note(seat, "it dealt to another number of members")
-        elif inbox.accepts(seat, shares.signature, "shares", state.t1, seat, shares.root):
-            if not _rows_are_signed(server.manifest, state, shares):
-                inbox.note(seat, "a signature over one of its rows is not valid")
-            else:
-                dealt[seat] = shares
+        elif inbox.accepts_all(seat, shares.signed(state.t1, seats)):  # every row: its holder would blame us for one
+            dealt[seat] = shares
     inbox.require(len(dealt))
     ordered = tuple(dealt[seat] for seat in sorted(dealt))
-    seats = [advert.seat for advert in state.adverts]
     told = relays(state.plan.sid, t1=state.t1, seats=seats, dealt=ordered)
     requests = {seat: seal(server.identity, told[seat]) for seat in seats if seat in dealt}
-    root = dealt_root(columns(ordered, count=count))
+    root = dealt_root(columns(ordered, count=len(seats)))
     t2 = second_transcript(state.t1, [shares.seat for shares in ordered], root)
     after = Uploading(plan=state.plan, adverts=state.adverts, t1=state.t1, t2=t2, shares=ordered, faults=inbox.noted())
     return after, requests
-
-
-def _rows_are_signed(manifest: Manifest, state: Sharing, shares: Shares) -> bool:
-    """Tell whether a dealer signed each of its rows for its holder; a holder would blame us for one it did not."""
-    public = manifest.members[shares.seat].public
-    return all(
-        is_signed(public, shares.row_signature(at), "row", state.t1, (shares.seat, advert.seat), shares.slips[at])
-        for at, advert in enumerate(state.adverts)
-    )
 
 
 def on_uploads(server: Server, state: Uploading, replies: Replies) -> tuple[Agreeing, Requests]:

@@ -17,7 +17,7 @@ from fedgap.secagg.certificates import Listing, direction_digest, hide
 from fedgap.secagg.errors import BadMessageError
 from fedgap.secagg.evaluation import Row
 from fedgap.secagg.messages import EVERYBODY, Outcome, Sealed, Voice
-from fedgap.secagg.wire import Between, Count, Exactly, Hash, Positive, Seat, Signature, kind_of, pack, unpack
+from fedgap.secagg.wire import Between, Count, Exactly, Hash, Positive, Seat, Signature, kind_within, pack, unpack
 
 Word: TypeAlias = Annotated[int, Between(0, 2**32 - 1)]
 Signed: TypeAlias = Annotated[int, Between(-(2**40), 2**40)]
@@ -353,7 +353,7 @@ def seal_settlement(server: Identity, message: SettlementMessage) -> bytes:
 def is_settlement(data: bytes) -> bool:
     """Tell whether bytes look like a settlement message of the server."""
     try:
-        return kind_of(unpack(Sealed, data).body) in KINDS
+        return kind_within(data) in KINDS
     except BadMessageError:
         return False
 
@@ -375,7 +375,7 @@ def receive_settlement(server_public: bytes, data: bytes) -> Received:
         BadSignatureError: the server did not sign it.
     """
     sealed = unpack(Sealed, data)
-    cls: Any = KINDS.get(kind_of(sealed.body))
+    cls: Any = KINDS.get(kind_within(data))
     if cls is None:
         raise BadMessageError("The server sends no settlement message of this kind.")
     message: SettlementMessage = unpack(cls, sealed.body)

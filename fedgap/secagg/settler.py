@@ -47,7 +47,7 @@ from fedgap.secagg.inspection import (
     inspect,
 )
 from fedgap.secagg.me import Me
-from fedgap.secagg.messages import Invite
+from fedgap.secagg.messages import Invite, Outcome
 from fedgap.secagg.reaction import NOT_ANSWERED, objection, react
 from fedgap.secagg.settlement import (
     Agenda,
@@ -125,6 +125,15 @@ class Settler:
         cosignature = self.cosign(invite.checkpoint) if invite.checkpoint else b""
         reply = Certified(seat=me.seat, advert=advert, directions=directions, cosignature=cosignature)
         return replace(account, slots=slots), pack(reply)
+
+    def learn(self, me: Me, account: Account, shelf: Shelf, outcome: Outcome) -> None:
+        """Keep a sum that came by itself: of a round we missed, or the last one under an older manifest.
+
+        With every sum of a period we can compare its total with our own. Of one that is over nothing is kept.
+        """
+        done = _answered(account, periods_of(me.manifest, self.evaluation).of(outcome.plan.round))
+        if done is None or not done.over:
+            shelf.put(sum_name(outcome.plan.round), outcome.total)
 
     def handle(self, me: Me, account: Account, shelf: Shelf, request: bytes, *, reached: int) -> Step:
         """Answer a settlement message of the server.

@@ -36,7 +36,7 @@ class Agreement:
     Attributes:
         seat: the other end.
         edge: the secret s_ij of the edge; zeros for ourselves, where there is none.
-        commitment: C_ij; zeros for ourselves.
+        commitment: C_ij; for ourselves the commitment to b.
         letter: the key of the letter to us.
     """
 

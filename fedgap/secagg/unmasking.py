@@ -18,7 +18,7 @@ from fedgap.secagg.encoding import CANARIES
 from fedgap.secagg.errors import UnusableSumError
 from fedgap.secagg.evidence import ShareEvidence, fits_dealer, share_fits
 from fedgap.secagg.inbox import Fault
-from fedgap.secagg.keyring import edge, mask_key, self_mask
+from fedgap.secagg.keyring import edge_secret, mask_key, pair_mask, self_mask
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.masking import Ring, masked
 from fedgap.secagg.messages import Shares, Unmask, Voice
@@ -109,7 +109,7 @@ def open_sum(manifest: Manifest, state: Unmasking, secrets: dict[int, bytes], *,
             continue
         key = mask_key(secret, sid, seat)
         for other in survivors:
-            mask = edge(key, public[other], t1=state.t1, seats=(seat, other)).mask
+            mask = pair_mask(edge_secret(key, public[other], t1=state.t1, seats=(seat, other)))
             (minus if other < seat else plus).append(mask)
     total = masked(np.frombuffer(state.total, dtype="<u4"), plus=plus, minus=minus, threads=threads)
     start = manifest.encoding.parameters + manifest.encoding.statistics
@@ -121,10 +121,9 @@ def open_sum(manifest: Manifest, state: Unmasking, secrets: dict[int, bytes], *,
 def _open(manifest: Manifest, state: Unmasking, dealt: _Dealt) -> tuple[bytes | None, list[Fault]]:
     """Open one secret; with the first t answers if they fit, else with those whose shares are as dealt."""
     sid, t = state.plan.sid, manifest.quorum.t
-    advert = next(advert for advert in state.adverts if advert.seat == dealt.dealer.seat)
     first = dict(list(dealt.shares.items())[:t])
     secret = recover(first) if all(map(is_element, first.values())) else b""
-    if fits_dealer(secret, sid=sid, advert=advert, dealer=dealt.dealer, kind=dealt.kind):
+    if fits_dealer(secret, sid=sid, adverts=state.adverts, dealer=dealt.dealer, kind=dealt.kind):
         return secret, []
     positions = {advert.seat: position for position, advert in enumerate(state.adverts)}
     right = {
@@ -145,7 +144,7 @@ def _open(manifest: Manifest, state: Unmasking, dealt: _Dealt) -> tuple[bytes | 
         return None, faults
     chosen = dict(list(right.items())[:t])
     secret = recover(chosen)
-    if fits_dealer(secret, sid=sid, advert=advert, dealer=dealt.dealer, kind=dealt.kind):
+    if fits_dealer(secret, sid=sid, adverts=state.adverts, dealer=dealt.dealer, kind=dealt.kind):
         return secret, faults
     raise UnusableSumError(
         f"The key shares that member {dealt.dealer.seat} dealt do not open what it committed to.",

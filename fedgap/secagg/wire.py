@@ -16,6 +16,7 @@ __all__ = [
     "Seat",
     "Signature",
     "kind_of",
+    "kind_within",
     "pack",
     "pieces",
     "unpack",
@@ -49,5 +50,17 @@ def kind_of(data: bytes) -> str:
     """
     try:
         return codec.kind_of(data)
+    except BadBytesError as error:
+        raise BadMessageError(error.cause) from error
+
+
+def kind_within(sealed: bytes) -> str:
+    """Name the kind of the message in a sealed one without reading, or copying, the rest of it.
+
+    Raises:
+        BadMessageError: the bytes do not begin like a sealed message.
+    """
+    try:
+        return codec.kind_within(sealed)
     except BadBytesError as error:
         raise BadMessageError(error.cause) from error

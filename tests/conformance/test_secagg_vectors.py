@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,7 +26,7 @@ from fedgap.secagg.errors import RefusalError
 from fedgap.secagg.local import MemoryVault, Trainer
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.me import Me
-from fedgap.secagg.messages import Upload
+from fedgap.secagg.messages import Shares, Upload
 from fedgap.secagg.participant import Participant
 from fedgap.secagg.transcript import Advert
 from fedgap.secagg.wire import unpack
@@ -76,6 +77,10 @@ def _value(value: bytes | str | int | tuple[Any, ...]) -> bytes:
     return _head(4, len(value)) + b"".join(map(_value, value))
 
 
+def _hash(label: str, *values: Any) -> bytes:  # noqa: ANN401 - any values
+    return hashlib.sha256(_value(("fedgap/1/" + label, *values))).digest()
+
+
 def _expand(key: bytes, label: str, *context: Any) -> bytes:  # noqa: ANN401 - any values
     return HKDFExpand(SHA256(), 32, _value(("fedgap/1/" + label, *context))).derive(key)
 
@@ -91,7 +96,7 @@ def test_a_second_implementation_gets_the_same_secrets_masks_and_sum(folder: Pat
     sid, prime = bytes.fromhex(case["sid"]), 2**255 - 19
     adverts = {seat: unpack(Advert, _sent(folder, "01b-advert", seat)) for seat in range(len(case["members"]))}
     keys = [(seat, a.mask_public, a.letter_public) for seat, a in sorted(adverts.items())]
-    t1 = hashlib.sha256(_value(("fedgap/1/T1", sid, bytes.fromhex(case["encoding_digest"]), tuple(keys)))).digest()
+    t1 = _hash("T1", sid, bytes.fromhex(case["encoding_digest"]), tuple(keys))
     total = np.zeros(len(case["sum"]), np.uint32)
     for member in case["members"]:
         seat, seed = member["seat"], bytes.fromhex(member["seed"])
@@ -108,8 +113,8 @@ def test_a_second_implementation_gets_the_same_secrets_masks_and_sum(folder: Pat
             shared = private.exchange(X25519PublicKey.from_public_bytes(adverts[edge["peer"]].mask_public))
             secret = HKDF(SHA256(), 32, t1, _value(("fedgap/1/edge", low, high))).derive(shared)
             assert secret.hex() == edge["secret"]
-            assert _expand(secret, "commitment", low, high).hex() == edge["commitment"]
-            mask = _stream(_expand(secret, "mask", low, high), len(total))
+            assert _expand(secret, "commitment").hex() == edge["commitment"]
+            mask = _stream(_expand(secret, "mask"), len(total))
             assert mask.tobytes().hex() == edge["mask"]
             hidden = hidden + mask if seat == low else hidden - mask
         if (folder / f"03b-upload-{seat}-server.bin").exists():
@@ -120,6 +125,48 @@ def test_a_second_implementation_gets_the_same_secrets_masks_and_sum(folder: Pat
 
 def _sent(folder: Path, what: str, seat: int) -> bytes:
     return (folder / f"{what}-{seat}-server.bin").read_bytes()
+
+
+@pytest.mark.parametrize("folder", HONEST, ids=lambda path: path.name)
+def test_a_second_implementation_deals_the_same_rows(folder: Path) -> None:
+    case = _case(folder)
+    sid, count, prime = bytes.fromhex(case["sid"]), len(case["members"]), 2**255 - 19
+    adverts = {seat: unpack(Advert, _sent(folder, "01b-advert", seat)) for seat in range(count)}
+    keys = tuple((seat, a.mask_public, a.letter_public) for seat, a in sorted(adverts.items()))
+    t1 = _hash("T1", sid, bytes.fromhex(case["encoding_digest"]), keys)
+    powers = unpack(Manifest, (folder / "manifest.bin").read_bytes()).quorum.t - 1
+    for member in case["members"]:
+        seat, seed = member["seat"], bytes.fromhex(member["seed"])
+        stream = _stream(_expand(seed, "polynomials", sid, seat), 24 * powers).tobytes()
+        drawn = [int.from_bytes(stream[at : at + 48], "little") for at in range(0, len(stream), 48)]
+        polynomials = [
+            [*half, int.from_bytes(bytes.fromhex(member[name]), "little")]
+            for half, name in ((drawn[:powers], "b"), (drawn[powers:], "sigma"))
+        ]
+        private = X25519PrivateKey.from_private_bytes(_expand(seed, "letter-key", sid, seat))
+        identity = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(member["identity_secret"]))
+        shares = unpack(Shares, _sent(folder, "02b-shares", seat))
+        commitments = {edge["peer"]: bytes.fromhex(edge["commitment"]) for edge in member["edges"]}
+        for holder in range(count):
+            dealt = [
+                (sum(c * (holder + 1) ** k for k, c in enumerate(reversed(polynomial))) % prime).to_bytes(32, "little")
+                for polynomial in polynomials
+            ]
+            if holder == seat:
+                key, commitment = (
+                    _expand(seed, "own-letter", sid, seat),
+                    _hash("self-commitment", sid, seat, bytes.fromhex(member["b"])),
+                )
+            else:
+                shared = private.exchange(X25519PublicKey.from_public_bytes(adverts[holder].letter_public))
+                key = HKDF(SHA256(), 32, t1, _value(("fedgap/1/letter-key",))).derive(shared)
+                commitment = commitments.get(holder, shares.rows[holder][:32])
+            names = commitment + _hash("share-b", dealt[0]) + _hash("share-sigma", dealt[1])
+            nonce = bytes(11) + bytes([holder < seat])
+            letter = AESGCM(key).encrypt(nonce, b"".join(dealt), _value(("fedgap/1/letter",)))
+            assert shares.rows[holder] == names + letter
+            said = _value(("fedgap/1/row", t1, (seat, holder), _hash("row-head", names) + letter))
+            assert shares.signatures[64 * holder : 64 * (holder + 1)] == identity.sign(said)
 
 
 @pytest.mark.parametrize("folder", HONEST, ids=lambda path: path.name)

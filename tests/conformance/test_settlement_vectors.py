@@ -82,8 +82,8 @@ def _digest(label: str, *values: Any) -> bytes:  # noqa: ANN401 - any values
     return hashlib.sha256(_value(("fedgap/1/" + label, *values))).digest()
 
 
-def _mask(secret: str, low: int, high: int, words: int) -> list[int]:
-    key = HKDFExpand(SHA256(), 32, _value(("fedgap/1/mask", low, high))).derive(bytes.fromhex(secret))
+def _mask(secret: str, words: int) -> list[int]:
+    key = HKDFExpand(SHA256(), 32, _value(("fedgap/1/mask",))).derive(bytes.fromhex(secret))
     stream = Cipher(AES256(key), CTR(bytes(12) + struct.pack(">I", 2))).encryptor().update(bytes(4 * words))
     return list(struct.unpack(f"<{words}I", stream))
 
@@ -143,8 +143,7 @@ def test_a_second_implementation_gets_the_same_answers_and_values(folder: Path) 
             words = member["encoded"][str(one["round"])]
             own += sum(q * x for q, x in zip(one["direction"], words, strict=False))
             for peer in set(one["seats"]) - {seat}:
-                low, high = sorted((seat, peer))
-                mask = _mask(member["edges"][str(one["round"])][str(peer)], low, high, len(one["direction"]))
+                mask = _mask(member["edges"][str(one["round"])][str(peer)], len(one["direction"]))
                 edges[peer] = edges.get(peer, 0) + sum(q * m for q, m in zip(one["direction"], mask, strict=True))
         numbers[seat] = _centred(own)
         path = folder / f"03b-answer-{seat}-server.bin"

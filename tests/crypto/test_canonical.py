@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgap.crypto import BadBytesError, Pieces, Value, decode, digest, encode, statement
+from fedgap.crypto import BadBytesError, Pieces, Value, decode, digest, digester, encode, statement
 from fedgap.crypto.canonical import first_text, start_of_second
 
 scalars = (
@@ -177,3 +177,13 @@ def test_a_message_that_ends_early_has_none_in_it() -> None:
     for end in range(data.index(bytes(300))):
         with pytest.raises(BadBytesError):
             start_of_second(data[:end])
+
+
+@given(st.binary(max_size=300), st.text(max_size=20))
+def test_contents_are_hashed_alike_by_what_is_built_for_their_length(content: bytes, label: str) -> None:
+    assert digest(label, content) == digester(label, len(content))(content)
+
+
+def test_a_content_of_another_length_has_a_hash_that_nothing_else_has() -> None:
+    of_four = digester("purpose", 4)
+    assert of_four(b"five5") not in {digest("purpose", b"five5"), digest("purpose", b"five"), of_four(b"five")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedgap import rounds
-from fedgap.crypto import Identity, digest, leaf_paths, root_of_leaves, seal_letter
+from fedgap.crypto import Identity, digest, leaf_paths, seal_letter
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.dealing import hashes
 from fedgap.secagg.encoding import Contribution, Encoding
@@ -137,7 +137,7 @@ def check_that_changed_proofs_fail(case: Case, proof: ShareEvidence) -> None:
         replace(proof, answers=tuple(replace(answer, shares=answer.shares[:-1]) for answer in proof.answers)),
         replace(proof, answers=tuple(replace(answer, seat=900) for answer in proof.answers)),
         replace(proof, dealer=replace(proof.dealer, rows=proof.dealer.rows[::-1])),
-        replace(proof, dealer=replace(proof.dealer, signature=bytes(64))),
+        replace(proof, dealer=replace(proof.dealer, signatures=bytes(len(proof.dealer.signatures)))),
     ]
     for other in others:
         assert not shows_fault(case.manifest, other)
@@ -183,13 +183,11 @@ class Dealer:
             letter = seal_letter(key, content, "letter", turn=self.turn(peer.seat))
             named = hashes(self.bend_hash(peer.seat, share))
             rows.append(self.bend_commitment(peer.seat, row[:32]) + named + letter)
-        root = root_of_leaves("shares", (shares.commitment, *rows))
-        signature = self.case.liar.sign("shares", state.t1, LIAR, root)
-        named = b"".join(
+        signatures = b"".join(
             self.case.liar.sign("row", state.t1, (LIAR, peer.seat), slip(row))
             for peer, row in zip(adverts.adverts, rows, strict=True)
         )
-        return replace(shares, rows=tuple(rows), row_signatures=named, signature=signature)
+        return replace(shares, rows=tuple(rows), signatures=signatures)
 
 
 def other_share(holder: int, share: bytes) -> bytes:

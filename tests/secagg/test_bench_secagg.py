@@ -10,6 +10,7 @@ from flwr.common.secure_aggregation.ndarrays_arithmetic import parameters_additi
 from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
 from bench.contestants.flower_secagg import MOD, Flower
+from bench.contestants.timing import in_turns, times
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "secagg.py"
 
@@ -39,6 +40,14 @@ def test_a_bar_holds_on_its_own_side_of_the_bound(bench: ModuleType) -> None:
     assert not bench.bar("speed", 6, 7, "higher")["holds"]
     assert bench.bar("bytes", 6, 7, "lower")["holds"]
     assert not bench.bar("bytes", 8, 7, "lower")["holds"]
+
+
+def test_contestants_run_in_turns_and_equally_often() -> None:
+    done: list[str] = []
+    measured = in_turns({"one": lambda: done.append("one"), "other": lambda: done.append("other")}, turns=2)
+    assert done == ["one", "other"] + 2 * (3 * ["one"] + 3 * ["other"])
+    assert {name: len(seconds) for name, seconds in measured.items()} == {"one": 2, "other": 2}
+    assert times([1.0, 1.0, 2.0], [3.0, 9.0, 8.0]) == 4.0
 
 
 def test_flowers_masks_are_its_own() -> None:

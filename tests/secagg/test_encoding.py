@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedgap.config import SecAgg
 from fedgap.ids import OrgId
 from fedgap.secagg.encoding import CANARIES, Contribution, Encoding, Floats, Metric, decode, encode, next_clip
 from fedgap.secagg.errors import BadManifestError, BadUpdateError, UnusableSumError
@@ -195,6 +196,16 @@ def test_an_encoding_that_could_fail_is_refused(change: dict[str, int], reason: 
         Encoding(**{**settings_, **change})  # type: ignore[arg-type]  # mixed on purpose
 
 
+@pytest.mark.parametrize(("parameters", "bits"), [(1, (12, 18)), (100, (12, 18)), (101, (14, 16)), (10**6, (14, 16))])
+def test_a_small_model_gives_its_directions_more_bits(parameters: int, bits: tuple[int, int]) -> None:
+    secagg = SecAgg(clip_low=0.5, clip_start=1.0, clip_high=2.0)
+    loss = Metric(name="loss", bound=10.0)
+    encoding = Encoding.of(secagg, parameters=parameters, metrics=(loss,), seed=3)
+    assert (encoding.upload_bits, encoding.direction_bits) == bits
+    assert (encoding.clip_low, encoding.clip_start, encoding.clip_high) == (0.5, 1.0, 2.0)
+    assert (encoding.metrics, encoding.seed) == ((loss,), 3)
+
+
 def test_the_clip_norm_moves_towards_the_median_and_stays_in_its_bounds() -> None:
     encoding = _encoding(1)
     assert next_clip(encoding, 1.0, clipped=1, survivors=10) == 1.0
@@ -207,3 +218,15 @@ def test_the_clip_norm_moves_towards_the_median_and_stays_in_its_bounds() -> Non
 def test_encodings_that_differ_have_different_digests() -> None:
     assert _encoding(3).digest != _encoding(4).digest
     assert _encoding(3).digest == _encoding(3).digest
+
+
+@pytest.mark.parametrize(
+    ("parameters", "bits"),
+    [(100, (12, 18)), (101, (14, 16)), (67_000_000, (14, 16)), (10**8, (16, 14)), (10**9, (16, 14))],
+)
+def test_a_model_of_any_size_gets_bits_that_hold_it(parameters: int, bits: tuple[int, int]) -> None:
+    """With 14 bits the rounding of a hundred million numbers would leave too little of the update: it was refused."""
+    encoding = Encoding.of(SecAgg(), parameters=parameters, metrics=(), seed=1)
+
+    assert (encoding.upload_bits, encoding.direction_bits) == bits
+    assert 2 * encoding.amplitude >= 2**encoding.upload_bits

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedgap.crypto import Keystream
 from fedgap.crypto.keystream import STRIPE_WORDS
-from fedgap.secagg.masking import Ring, masked
+from fedgap.secagg.masking import Ring, masked, ring
 
 KEYS = [bytes([k]) * 32 for k in range(5)]
 
@@ -64,3 +64,22 @@ def test_the_argument_is_left_as_it_is() -> None:
     before = vector.copy()
     masked(vector, plus=KEYS)
     assert np.array_equal(before, vector)
+
+
+@pytest.mark.parametrize("words", [1, 17, STRIPE_WORDS + 3])
+def test_memory_for_a_vector_starts_at_a_cache_line(words: int) -> None:
+    taken = ring(words)
+    assert taken.shape == (words,)
+    assert taken.dtype == np.uint32
+    assert taken.ctypes.data % 64 == 0
+    assert taken.flags.writeable
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_where_a_vector_starts_changes_no_bit(offset: int) -> None:
+    size = STRIPE_WORDS + 9
+    moved = ring(size + offset)[offset:]
+    moved[:] = _vector(size)
+    assert np.array_equal(
+        masked(_vector(size), plus=KEYS[:2], minus=KEYS[2:]), masked(moved, plus=KEYS[:2], minus=KEYS[2:], out=moved)
+    )

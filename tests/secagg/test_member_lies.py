@@ -10,8 +10,8 @@ from fedgap import rounds
 from fedgap.crypto import AgreementKey, Identity, digest, leaf_paths, statement
 from fedgap.secagg.dealt import columns
 from fedgap.secagg.errors import RoundSuspendedError
-from fedgap.secagg.evidence import Contradiction, ShareEvidence, contradicts, shows_fault
-from fedgap.secagg.messages import Agree, Shares, Unmask, Upload
+from fedgap.secagg.evidence import Contradiction, ShareEvidence, contradicts, read_sealed, shows_fault
+from fedgap.secagg.messages import Adverts, Agree, Shares, Unmask, Upload, slip
 from fedgap.secagg.transcript import Advert, first_transcript
 from fedgap.secagg.unmasking import Unmasking
 from fedgap.secagg.wire import kind_of, pack, unpack
@@ -36,16 +36,16 @@ from tests.secagg.lying_member import (
         (Advert, lambda m: replace(m, seat=900), "it was not asked, or answered for somebody else"),
         (Shares, lambda m: replace(m, rows=m.rows[:-1]), "it dealt to another number of members"),
         (Shares, lambda m: replace(m, rows=m.rows[::-1]), SIGNATURE),
-        (Shares, lambda m: replace(m, commitment=bytes(32)), SIGNATURE),
+        (Shares, lambda m: replace(m, rows=tuple(bytes(32) + row[32:] for row in m.rows)), SIGNATURE),
         (
             Shares,
-            lambda m: replace(m, row_signatures=m.row_signatures[:-64]),
+            lambda m: replace(m, signatures=m.signatures[:-64]),
             "it dealt to another number of members",
         ),
         (
             Shares,
-            lambda m: replace(m, row_signatures=m.row_signatures[64:] + m.row_signatures[:64]),
-            "a signature over one of its rows is not valid",
+            lambda m: replace(m, signatures=m.signatures[64:] + m.signatures[:64]),
+            SIGNATURE,
         ),
         (Upload, lambda m: replace(m, body=m.body[:-4]), "its vector has another length"),
         (Upload, lambda m: replace(m, body=b""), "its vector has another length"),
@@ -122,12 +122,14 @@ def test_a_dealer_that_signs_other_rows_afterwards_cannot_make_a_holder_look_wro
     proof = unpack(ShareEvidence, case.check_full_sum()[0].evidence or b"")
     dealer, holder = proof.dealer, 1
     row = dealer.rows[holder]
-    rows = (*dealer.rows[:holder], row[:32] + bytes(64) + row[96:], *dealer.rows[holder + 1 :])
-    bent = replace(dealer, rows=rows)
-    signature = case.federation.identities[dealer.seat].sign(
-        "shares", first_transcript(case.manifest, proof.sid, proof.adverts), dealer.seat, bent.root
+    changed = row[:32] + bytes(64) + row[96:]
+    t1 = first_transcript(case.manifest, proof.sid, proof.adverts)
+    signature = case.federation.identities[dealer.seat].sign("row", t1, (dealer.seat, holder), slip(changed))
+    bent = replace(
+        dealer,
+        rows=(*dealer.rows[:holder], changed, *dealer.rows[holder + 1 :]),
+        signatures=dealer.signatures[: 64 * holder] + signature + dealer.signatures[64 * (holder + 1) :],
     )
-    bent = replace(bent, signature=signature)
     framing = replace(with_answers(case, proof, [answer_of(case, holder)]), accused=holder, dealer=bent)
     assert not shows_fault(case.manifest, framing)
     dealt = [bent if shares.seat == dealer.seat else shares for shares in dealt_in(case)]
@@ -195,6 +197,35 @@ def test_two_signed_answers_to_one_request_are_a_proof(first: bool) -> None:  # 
             replace(proof, second=b"garbage"),
         ):
             assert not contradicts(other)
+
+
+@pytest.mark.parametrize("holder", [LIAR, LIAR + 1])
+def test_two_signed_rows_for_one_holder_are_a_proof(holder: int) -> None:
+    """Rows are signed one by one, so each is looked at; also the one to itself, with the commitment to b."""
+    case = Case()
+
+    def twice(seat: int, reply: bytes) -> list[tuple[int, bytes]]:
+        if seat != LIAR or kind_of(reply) != f"fedgap/1/{Shares.KIND}":
+            return [(seat, reply)]
+        shares = unpack(Shares, reply)
+        adverts = read_sealed(case.manifest, case.members[LIAR]._vault.get("000001-01-adverts-request"))
+        assert isinstance(adverts, Adverts)
+        t1 = first_transcript(case.manifest, case.plan.sid, adverts.adverts)
+        row = bytes(32) + shares.rows[holder][32:]
+        signature = case.liar.sign("row", t1, (LIAR, holder), slip(row))
+        second = replace(
+            shares,
+            rows=(*shares.rows[:holder], row, *shares.rows[holder + 1 :]),
+            signatures=shares.signatures[: 64 * holder] + signature + shares.signatures[64 * (holder + 1) :],
+        )
+        return [(seat, reply), (seat, pack(second)), (seat, reply)]
+
+    case.deliver = twice
+    (fault,) = case.check_full_sum()
+    assert fault.reason == "it signed two different answers"
+    proof = unpack(Contradiction, fault.evidence or b"")
+    assert proof.public == case.liar.public
+    assert contradicts(proof)
 
 
 def test_statements_that_may_be_made_often_contradict_nobody() -> None:

@@ -1,5 +1,6 @@
 """Short invitations: whoever saw the last list is sent the sum only, and nothing is believed that does not fit."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import pytest
 
 from fedgap import rounds
 from fedgap.crypto import digest
-from fedgap.secagg.errors import BadServerMessageError, OutOfOrderError
+from fedgap.secagg.errors import BadServerMessageError, UnseenListError
 from fedgap.secagg.local import Network
-from fedgap.secagg.messages import Invite, Sealed, seal
-from fedgap.secagg.recall import is_short, lengthen, shorten
+from fedgap.secagg.messages import Invite, Outcome, Sealed, seal
+from fedgap.secagg.recall import Invitations, is_short, lengthen, shorten
 from fedgap.secagg.stages import Opened
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import pack, unpack
@@ -81,12 +82,40 @@ def test_a_member_that_has_not_seen_the_list_asks_for_all_of_it() -> None:
     case = Case()
     outcome = opened(Case()).outcome
     short = shorten(seal(case.server.identity, Invite(plan=following(case), previous=outcome)))
-    with pytest.raises(OutOfOrderError, match="needed whole"):
+    with pytest.raises(UnseenListError, match="needed whole"):
         case.members[VICTIM].handle(short)
     for request in (case.before("certificate")[VICTIM],):
         assert request
-    with pytest.raises(OutOfOrderError, match="needed whole"):
+    with pytest.raises(UnseenListError, match="needed whole"):
         case.members[VICTIM].handle(short)
+
+
+def test_a_member_that_knows_an_older_round_asks_for_all_of_it() -> None:
+    """Its folder was restored from a copy, for instance."""
+    case = Case()
+    outcome = opened(case).outcome
+    third = replace(case.plan, round=3, state=digest("state", 3))
+    short = shorten(seal(case.server.identity, Invite(plan=third, previous=outcome)))
+    with pytest.raises(UnseenListError, match="round 1 does not tell"):
+        case.members[VICTIM].handle(short)
+
+
+def test_the_whole_invitation_is_made_again_byte_for_byte() -> None:
+    case = Case()
+    outcome = opened(case).outcome
+    asked: list[int] = []
+
+    def again() -> Outcome:
+        asked.append(1)
+        return outcome
+
+    for fetch, times in ((None, 0), (again, 1)):
+        begun = rounds.begin(
+            case.server, following(case), previous=outcome, cohort=range(N), knowing=[VICTIM], again=fetch
+        )
+        assert isinstance(begun.requests, Invitations)
+        assert begun.requests.whole() == begun.requests[VICTIM + 1] != begun.requests[VICTIM]
+        assert len(asked) == times
 
 
 def test_a_server_cannot_shorten_another_list_than_it_showed() -> None:
@@ -107,3 +136,32 @@ def test_the_pinned_short_invitation_is_put_together_again() -> None:
     assert shorten(whole) == short
     assert lengthen(short, last=plan, listed=listed, certified=certified) == whole
     assert pack(unpack(Sealed, short)) == short
+
+
+def test_the_sum_is_copied_as_seldom_as_it_can_be() -> None:
+    """Beside the message that came and the one that is made there is one copy of a large sum at a time, or two."""
+    read = {path.name: path.read_bytes() for path in VECTOR.iterdir()}
+    listed, certified = read["04a-survivors-server-0.bin"], read["05a-certificate-server-all.bin"]
+    plan = unpack(Invite, unpack(Sealed, read["01a-invite-server-all.bin"]).body).plan
+    sealed = unpack(Sealed, read["06a-invite-server-whole.bin"])
+    invite = unpack(Invite, sealed.body)
+    assert invite.previous is not None
+    size = 1 << 22
+    large = replace(invite, previous=replace(invite.previous, total=bytes(size)))
+    whole = pack(replace(sealed, body=pack(large)))
+
+    tracemalloc.start()
+    try:
+        assert not is_short(whole)
+        _, looking = tracemalloc.get_traced_memory()
+        short = shorten(whole)
+        _, cutting = tracemalloc.get_traced_memory()
+        again = lengthen(short, last=plan, listed=listed, certified=certified)
+        _, joining = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert again == whole
+    assert looking < 0.1 * size
+    assert cutting < 2.5 * size
+    assert joining - len(short) < 2.5 * size

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedgap import settling
+from fedgap.secagg.account import sum_name
 from fedgap.secagg.desk import Desk
 from fedgap.secagg.directions import Unrounded
 from fedgap.secagg.errors import (
@@ -158,7 +159,7 @@ def test_a_whole_run_on_disk_settles_and_leaves_no_secret(tmp_path: Path) -> Non
         assert run.expected() == {seats[0]: list(values) for seats, values in counts(settlement).items()}
         settling.discard(run.desk, 1)
         assert not list((tmp_path / "server").glob("upload-*"))
-        assert not list((tmp_path / "server").glob("settlement-proposal-*"))
+        assert not list((tmp_path / "server").glob("settlement-directed-*"))
     for seat, vault in enumerate(vaults):
         vault.close()
         left = [path.name for path in (tmp_path / f"member-{seat}").iterdir()]
@@ -204,6 +205,31 @@ def test_a_member_that_never_answered_says_so_when_a_final_statement_comes() -> 
     assert [reaction.code for reaction in again.reactions] == ["", "", "", "settlement.not-answered"]
 
 
+def test_who_was_away_hears_the_final_statement_later_once_and_erases_what_the_period_needed() -> None:
+    run = SettledRun(n=4)
+    run.run().close()
+    run.gone = {(0, 3): "agenda"}
+    assert settling.tell(run.desk, run, 1) == []  # nothing is stated yet
+    run.settle()
+    assert settling.tell(run.desk, run, 1) == []  # still away
+    assert [name for name in run.vaults[3].kept if name.endswith("kept")]
+
+    run.gone = {}
+    (late,) = settling.tell(run.new_desk(), run, 1)
+    assert (late.seat, late.code) == (3, "settlement.not-answered")
+    assert not [name for name in run.vaults[3].kept if name.endswith(("kept", "update", "sum"))]
+    run.exchange = lambda requests: pytest.fail(str(requests)) if requests else iter(())  # type: ignore[method-assign]
+    assert settling.tell(run.new_desk(), run, 1) == []
+
+
+def test_a_statement_that_is_not_final_is_not_told_again() -> None:
+    run = SettledRun(n=4)
+    run.run().close()
+    run.settle(final=False)
+
+    assert settling.tell(run.desk, run, 1) == []
+
+
 def test_rounds_of_an_older_manifest_are_credited_by_weight() -> None:
     """A new version comes into force between rounds 2 and 3; nobody is asked to sign what it does not know."""
     run = SettledRun(n=4, rounds=4)
@@ -234,6 +260,20 @@ def test_a_member_that_was_in_no_round_checks_and_confirms_all_the_same() -> Non
     assert [reaction.complete for reaction in settlement.reactions] == [True, True, True, False]
     assert [one.standing for one in settlement.valued] == ["verified"] * 3 + ["by-weight"]
     assert settlement.valued[3].value == 0
+
+
+def test_a_member_that_was_sent_the_sums_it_missed_checks_the_total_too() -> None:
+    """What comes outside of an invitation counts like what comes in one; of a period that is over nothing is kept."""
+    run = SettledRun(n=4, rounds=2, gone={(1, 3): "invite", (2, 3): "invite"})
+    run.run()
+    run.members[3].learn(run.outcomes[0])
+    run.close()
+    settlement = run.settle()
+    assert [reaction.complete for reaction in settlement.reactions] == [True] * 4
+
+    run.members[3].learn(run.outcomes[0])
+    with pytest.raises(KeyError):
+        run.vaults[3].get(sum_name(1))
 
 
 def test_a_period_is_not_stated_without_end() -> None:

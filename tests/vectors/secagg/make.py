@@ -22,7 +22,7 @@ from fedgap.crypto import Keystream, digest
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.encoding import Contribution, Encoding, Metric, encode
 from fedgap.secagg.evidence import read_sealed
-from fedgap.secagg.keyring import Edge, Keyring, mask_key, self_mask
+from fedgap.secagg.keyring import Keyring, edge_commitment, mask_key, pair_mask, self_mask
 from fedgap.secagg.local import LocalFederation, MemoryVault, Trainer, local_federation
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import Adverts, Certificate, Relay, Sealed, ServerMessage, Survivors, seal
@@ -164,11 +164,10 @@ class Play:
                 {
                     "peer": peer.seat,
                     "secret": peer.secret.hex(),
-                    "commitment": edge.commitment.hex(),
-                    "mask": Keystream(edge.mask).read(0, 4 * len(vector)).hex(),
+                    "commitment": edge_commitment(peer.secret).hex(),
+                    "mask": Keystream(pair_mask(peer.secret)).read(0, 4 * len(vector)).hex(),
                 }
                 for peer in edges
-                for edge in (Edge(peer.secret, *sorted((seat, peer.seat))),)
             ],
         }
 
