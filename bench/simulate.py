@@ -7,6 +7,10 @@ A figure is the processor time of a round, the mean of all rounds but the first,
 the contestants take turns. The final weights of all must agree. Flower's and pfl-research's packages are installed
 into environments below FOLDER (a temporary one if left out); where that cannot be, they are named in `not_measured`.
 Of the processes engine the processor time is that of the longest way through it: the parent and the busiest worker.
+
+Two contestants train no federation and are there to be compared with: one model trained centrally on the same rows in
+batches as large as a round's, and the bare matrix products of a round. The last bars are the whole gap report of the
+clinics, 30 splits with 5 folds, as a user starts it.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +30,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.contestants.cells import CELLS, CNN, LOGISTIC, MLP, RAGGED, TEN, workload_of
 from bench.contestants.environments import Environment, MissingError, environment
+from bench.contestants.gap_report import FOLDS, SPLITS, GapReport, gap_report
 from bench.contestants.growth import draw, grow
-from bench.contestants.running import FailedError, Run, least, run
+from bench.contestants.running import FailedError, Run, blas, least, run
 from bench.contestants.workload import Cell
 
 REPEATS = 2
@@ -35,9 +40,16 @@ TOLERANCE = 1e-3
 """Final weights of a contestant and of the plain loop, absolute: float32 sums in another order, and now and then an
 input of a ReLU or a pooling that is on the other side of a tie."""
 
+CENTRAL, MOST_OF_CENTRAL = "in units of training one model centrally", 1.1
+
 TABULAR = ("closed-form", "stacked-manual", "stacked-autograd", "sequential")
 IMAGES = ("sequential", "sequential-channels-last", "processes")
 FASTEST = {"one core": TABULAR[:3], "cnn": ("sequential-channels-last",), "two": ("processes",)}
+CENTRALISED = "centralised"
+PRODUCTS = ("products numpy", "products torch")
+NO_FEDERATION = (CENTRALISED, *PRODUCTS)
+"""Contestants whose final weights are not the federation's."""
+
 FLOWER_CELLS = (MLP, LOGISTIC, TEN)
 PFL_CELLS = (MLP, CNN)
 GPU_CELLS = "MLP with 10, 100, 1,000 and 10,000 organisations a round, CNN with 10, 100 and 500"
@@ -82,6 +94,9 @@ def measure(cell: Cell, peers: Peers, *, repeats: int, device: str) -> dict[str,
     starts: dict[str, Start] = {"plain loop": _start("plain_loop.py")}
     for engine in engines:
         starts[engine] = _start("fedgap_engines.py", Path(sys.executable), engine, "--device", device)
+    starts[CENTRALISED] = _start("centralised.py")
+    for name in () if cell.convolutional else PRODUCTS:
+        starts[name] = _start("products.py", Path(sys.executable), name.rpartition(" ")[2])
     peer = peers.starts(cell)
     runs: dict[str, list[Run]] = {}
     failed: dict[str, str] = {}
@@ -94,13 +109,17 @@ def measure(cell: Cell, peers: Peers, *, repeats: int, device: str) -> dict[str,
                     failed[name] = str(error)
     best = {name: least(of) for name, of in runs.items() if of}
     reference = best["plain loop"].model
+    contestants = {
+        name: one.figures(cell.cohort, None if name in NO_FEDERATION else reference) for name, one in best.items()
+    }
     return {
         "cell": cell.name,
         "clients": cell.clients,
         "cohort": cell.cohort,
         "rounds": cell.rounds,
         "parameters": int(reference.size),
-        "contestants": {name: one.figures(cell.cohort, reference) for name, one in best.items()},
+        "contestants": contestants,
+        "ratios": ratios(contestants),
         "failed": failed,
     }
 
@@ -119,6 +138,19 @@ def bar(name: str, value: float, bound: float, better: str) -> dict[str, Any]:
     return {"name": name, "value": value, "bound": bound, "better": better, "holds": holds}
 
 
+def ratios(contestants: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Processor time of our fastest engine on one core, in units of what it is compared with."""
+    cost = {name: figures["cpu_ms_a_round"] for name, figures in contestants.items()}
+    ours = [cost[name] for name in (*TABULAR[:3], *FASTEST["cnn"]) if name in cost]
+    bare = [cost[name] for name in PRODUCTS if name in cost]
+    found = {}
+    if ours and CENTRALISED in cost:
+        found[CENTRAL] = min(ours) / cost[CENTRALISED]
+    if ours and bare:
+        found["of the bare products"] = min(ours) / min(bare)
+    return found
+
+
 def times(cell: Mapping[str, Any], ours: tuple[str, ...], theirs: str, unit: str = "cpu_ms_a_round") -> float | None:
     """How many times as fast the fastest of our engines is; None if one of the two was not measured."""
     figures = cell["contestants"]
@@ -127,15 +159,15 @@ def times(cell: Mapping[str, Any], ours: tuple[str, ...], theirs: str, unit: str
 
 
 def bars(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compare what was measured with the bars of the design."""
+    """Compare what was measured with the bars: docs/adr/0009-bars-against-the-plain-loop.md."""
     of = {cell["cell"]: cell for cell in cells}
     wanted = (
-        (MLP, "one core", "plain loop", 30),
+        (MLP, "one core", "plain loop", 20),
         (MLP, "one core", "flower", 200),
-        (LOGISTIC, "one core", "plain loop", 40),
+        (LOGISTIC, "one core", "plain loop", 20),
         (LOGISTIC, "one core", "flower", 300),
-        (RAGGED, "one core", "plain loop", 20),
-        (TEN, "one core", "plain loop", 12),
+        (RAGGED, "one core", "plain loop", 15),
+        (TEN, "one core", "plain loop", 8),
         (TEN, "one core", "flower", 90),
         (CNN, "cnn", "plain loop", 1.0),
         (CNN, "two", "plain loop", 1.5),
@@ -146,15 +178,28 @@ def bars(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if value is not None:
             cores = "two processes" if which == "two" else "one core"
             rows.append(bar(f"{where.name}: times as fast as {theirs}, {cores}", value, bound, "higher"))
-    closed = of[MLP.name]["contestants"].get("closed-form")
+    found = [of[where.name]["contestants"].get("closed-form") for where in (MLP, LOGISTIC, RAGGED, TEN)]
+    closed = [figures for figures in found if figures]
     if closed:
-        rows.append(bar("tabular: start to the end of round 1, s", closed["first_round_s"], 1.0, "lower"))
-        rows.append(bar("tabular: peak memory, MB", closed["peak_mb"], 100, "lower"))
+        first_s, peak_mb = (max(figures[name] for figures in closed) for name in ("first_round_s", "peak_mb"))
+        rows.append(bar("tabular: start to the end of round 1, s", first_s, 1.0, "lower"))
+        rows.append(bar("tabular: peak memory, MB", peak_mb, 100, "lower"))
     for cell in cells:
-        worst = max(figures["difference"] for figures in cell["contestants"].values())
+        if CENTRAL in cell["ratios"]:
+            rows.append(bar(f"{cell['cell']}: cost {CENTRAL}", cell["ratios"][CENTRAL], MOST_OF_CENTRAL, "lower"))
+        worst = max(figures.get("difference", 0.0) for figures in cell["contestants"].values())
         rows.append(bar(f"{cell['cell']}: largest difference of final weights", worst, TOLERANCE, "lower"))
         rows.append(bar(f"{cell['cell']}: contestants that failed", len(cell["failed"]), 0, "lower"))
     return rows
+
+
+def report_bars(report: GapReport) -> list[dict[str, Any]]:
+    """The bars of the whole report: its time, and the processor time that allows for it on two free cores."""
+    whole = f"clinics, {SPLITS} splits x {FOLDS} folds: whole report"
+    return [
+        bar(f"{whole}, s", report.wall_s, 20, "lower"),
+        bar(f"{whole}, processor s in one process", report.cpu_s, 12, "lower"),
+    ]
 
 
 def benchmark(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -169,6 +214,7 @@ def benchmark(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )
         for cell in CELLS
     ]
+    report = gap_report()
     growth = grow() if chosen.growth else {}
     if chosen.growth:
         draw(growth, chosen.growth)
@@ -179,16 +225,25 @@ def benchmark(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         left_out.append("growth with organisations and parameters: asked for with --growth FOLDER")
     return {
         "benchmark": "simulate",
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "blas": blas(),
+            "load": os.getloadavg()[0],
+        },
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "contestants": [
             f"plain loop (torch {version('torch')})",
             *[f"fedgap {name}" for name in dict.fromkeys(TABULAR + IMAGES)],
+            "centralised training",
+            "bare products",
             *peers.found,
         ],
         "cells": cells,
+        "gap_report": asdict(report),
         "growth": growth,
-        "bars": bars(cells),
+        "bars": [*bars(cells), *report_bars(report)],
         "not_measured": left_out,
     }
 
@@ -218,9 +273,14 @@ def show(result: Mapping[str, Any]) -> None:
         for name, figures in cell["contestants"].items():
             told = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
             print(f"  {name:26} {told}")
+        for name, ratio in cell["ratios"].items():
+            print(f"  our fastest engine costs {ratio:.3g} times the processor time {name}")
         for name, reason in cell["failed"].items():
             print(f"  {name:26} failed: {reason}")
-    print()
+    report = result["gap_report"]
+    print(
+        f"\nclinics: whole report {report['wall_s']:.3g} s; {report['cpu_s']:.3g} s of processor time in one process\n"
+    )
     for row in result["bars"]:
         sign = ">=" if row["better"] == "higher" else "<="
         print(f"{'holds' if row['holds'] else 'FAILS'}  {row['value']:10.4g} {sign} {row['bound']:<8g} {row['name']}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_LAST = np.uint64(2**64 - 1)
 
 
 def key(*parts: str | int) -> int:
@@ -33,13 +34,14 @@ def key(*parts: str | int) -> int:
 
 def keys(prefix: Sequence[str | int], lasts: Iterable[str | int]) -> list[int]:
     """Hash many lists of parts that differ in their last one: `key(*prefix, last)` for each."""
-    common = hashlib.sha256(b"".join(map(_framed, prefix)))
-    found = []
-    for last in lasts:
-        digest = common.copy()
-        digest.update(_framed(last))
-        found.append(int.from_bytes(digest.digest()[:8], "big"))
-    return found
+    common = b"".join(map(_framed, prefix))
+    return [int.from_bytes(hashlib.sha256(common + _framed(last)).digest()[:8], "big") for last in lasts]
+
+
+def keys_of(firsts: Iterable[str | int], *rest: str | int) -> list[int]:
+    """Hash many lists of parts that differ in their first one: `key(first, *rest)` for each."""
+    common = b"".join(map(_framed, rest))
+    return [int.from_bytes(hashlib.sha256(_framed(first) + common).digest()[:8], "big") for first in firsts]
 
 
 def words(key: int, count: int, start: int = 0) -> NDArray[np.uint64]:
@@ -93,20 +95,43 @@ def permutations(keys: Sequence[int], count: int) -> NDArray[np.int64]:
     return np.argsort(words_of(keys, count), axis=1).astype(np.int64, copy=False)
 
 
+def permutations_of(keys: Sequence[int], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw an order for each key, of as many things as it has.
+
+    Args:
+        keys: k of them.
+        counts: how many things each key orders, shape (k,).
+
+    Returns:
+        int64, shape (k, max(counts)); line i begins with `permutation(keys[i], counts[i])`, and what follows means
+        nothing.
+    """
+    longest = int(counts.max(initial=0))
+    drawn = words_of(keys, longest)
+    if (counts < longest).any():
+        drawn[np.arange(longest) >= counts[:, None]] = _LAST
+    return np.argsort(drawn, axis=1).astype(np.int64, copy=False)
+
+
 def _framed(part: str | int) -> bytes:
     """Kind, length and text of a part."""
     body = str(part).encode()
-    return b"%c%b%b" % (b"s" if isinstance(part, str) else b"i", len(body).to_bytes(8, "big"), body)
+    return (b"s" if isinstance(part, str) else b"i") + len(body).to_bytes(8, "big") + body
 
 
 def _mixed(key: NDArray[np.uint64] | np.uint64, count: int, start: int) -> NDArray[np.uint64]:
     """SplitMix64 at positions start + 1 .. start + count of each key's stream."""
     position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        z = key + position * _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * _MIX_1
-        z = (z ^ (z >> np.uint64(27))) * _MIX_2
-        return np.asarray(z ^ (z >> np.uint64(31)))
+        position *= _GOLDEN
+        z = np.asarray(key + position)
+        shifted = z >> np.uint64(30)
+        z ^= shifted
+        z *= _MIX_1
+        z ^= np.right_shift(z, np.uint64(27), out=shifted)
+        z *= _MIX_2
+        z ^= np.right_shift(z, np.uint64(31), out=shifted)
+        return z
 
 
 def _unit(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -91,3 +91,13 @@ def test_many_streams_at_once_are_each_of_them(many: list[int], count: int) -> N
 @given(prefix=parts, lasts=st.lists(st.text(max_size=4) | st.integers(-10, 10), max_size=4))
 def test_many_keys_at_once_are_each_of_them(prefix: list[str | int], lasts: list[str | int]) -> None:
     assert [counter.key(*prefix, last) for last in lasts] == counter.keys(prefix, lasts)
+    assert [counter.key(last, *prefix) for last in lasts] == counter.keys_of(lasts, *prefix)
+
+
+@given(many=st.lists(st.tuples(keys, st.integers(0, 40)), min_size=1, max_size=5))
+def test_orders_of_different_lengths_are_drawn_at_once(many: list[tuple[int, int]]) -> None:
+    drawn = counter.permutations_of([key for key, _ in many], np.array([count for _, count in many]))
+
+    assert drawn.shape == (len(many), max(count for _, count in many))
+    for line, (key, count) in zip(drawn, many, strict=True):
+        assert counter.permutation(key, count).tolist() == line[:count].tolist()

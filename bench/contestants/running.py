@@ -18,6 +18,29 @@ LONGEST_S = 1200
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
+FORCED = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ATEN_CPU_CAPABILITY",
+)
+"""Variables with which an environment ties libraries to the kernels of another processor; users have none of them."""
+
+
+def own_kernels() -> dict[str, str]:
+    """This environment, in which numerical libraries choose the kernels of the processor they find."""
+    return {name: value for name, value in os.environ.items() if name not in FORCED}
+
+
+def blas() -> str:
+    """Which kernels numpy's linear algebra chooses so."""
+    told = "import numpy, threadpoolctl; print([p.get('architecture') for p in threadpoolctl.threadpool_info()][0])"
+    ended = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", told], env=own_kernels(), check=False, capture_output=True, text=True, timeout=LONGEST_S
+    )
+    return ended.stdout.strip() or "unknown"
+
 
 class FailedError(Exception):
     """A contestant did not come to its end."""
@@ -31,6 +54,7 @@ class Run:
         cpu_ms: processor time of a round after the first, mean.
         wall_ms: time of a round after the first, mean.
         first_round_s: from the start of the process to the end of round 1.
+        first_round_cpu_s: processor time until then.
         peak_mb: most memory.
         model: final weights.
     """
@@ -38,19 +62,21 @@ class Run:
     cpu_ms: float
     wall_ms: float
     first_round_s: float
+    first_round_cpu_s: float
     peak_mb: float
     model: NDArray[np.float32]
 
-    def figures(self, cohort: int, reference: NDArray[np.float32]) -> dict[str, float]:
-        """For the table: with the plain loop's weights as reference."""
-        return {
+    def figures(self, cohort: int, reference: NDArray[np.float32] | None) -> dict[str, float]:
+        """For the table: with the plain loop's weights as reference, unless it trained something else."""
+        told = {
             "cpu_ms_a_round": self.cpu_ms,
             "wall_ms_a_round": self.wall_ms,
             "client_rounds_a_cpu_s": 1e3 * cohort / self.cpu_ms,
             "first_round_s": self.first_round_s,
+            "first_round_cpu_s": self.first_round_cpu_s,
             "peak_mb": self.peak_mb,
-            "difference": float(np.abs(self.model - reference).max()),
         }
+        return told if reference is None else told | {"difference": float(np.abs(self.model - reference).max())}
 
 
 def run(script: str, *arguments: str, python: Path = Path(sys.executable)) -> Run:
@@ -61,7 +87,7 @@ def run(script: str, *arguments: str, python: Path = Path(sys.executable)) -> Ru
     """
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.npy"
-        environment = os.environ | QUIET | ONE_THREAD | {"BENCH_MODEL": str(model), "PYTHONPATH": str(ROOT)}
+        environment = own_kernels() | QUIET | ONE_THREAD | {"BENCH_MODEL": str(model), "PYTHONPATH": str(ROOT)}
         command = [str(python), str(ROOT / "bench" / "contestants" / script), *arguments]
         began = time.time()
         try:
@@ -79,6 +105,7 @@ def run(script: str, *arguments: str, python: Path = Path(sys.executable)) -> Ru
             cpu_ms=1e3 * (said["cpu"][-1] - said["cpu"][0]) / rounds,
             wall_ms=1e3 * (said["wall"][-1] - said["wall"][0]) / rounds,
             first_round_s=said["first_round_at"] - began,
+            first_round_cpu_s=said["cpu"][0],
             peak_mb=said["peak_bytes"] / 1e6,
             model=np.load(model),
         )

@@ -15,16 +15,18 @@ from numpy.typing import DTypeLike, NDArray
 from fedgap import counter
 from fedgap.learning.engine import Finished, Member, Training, Update, round_of, update_of
 from fedgap.learning.linear_stack import LinearStack
-from fedgap.learning.packing import Job, PackedRows, Stack, stacks
+from fedgap.learning.packing import Job, PackedRows
 from fedgap.learning.parameters import Vector
 from fedgap.learning.plan import DivergedError, EmptyTrainingError, LocalTraining, Trained, diverged
 from fedgap.learning.rows import Rows
 from fedgap.learning.stacked_course import Held, StackedCourse, best_epoch, hold_out
-from fedgap.learning.stacked_layers import Layout, StackedLayers, outputs, row_losses
+from fedgap.learning.stacked_layers import Layout, StackedLayers, outputs
+from fedgap.learning.stacked_slopes import row_losses
+from fedgap.learning.stacking import Stack, stacks
 
 Array = NDArray[Any]
 
-CACHE_BYTES = 2**22
+CACHE_BYTES = 6 * 2**20
 """What a stack's parameters, gradients and activations may take: a share of the last-level cache."""
 
 OUTPUT_ROWS = 4096
@@ -49,6 +51,7 @@ class ClosedFormEngine:
         self.packed = PackedRows(like, dtype, ones=True)
         self._layout = Layout(stack.widths)
         self._last: StackedLayers | None = None
+        self._ones = np.ones(stack.size, self.dtype)
 
     def train_many(self, trainings: Sequence[Training]) -> list[Finished]:
         """Run independent trainings, those with the same plan but for rate and length in common stacks.
@@ -70,6 +73,10 @@ class ClosedFormEngine:
             found |= self._train_alike(plan, [(at, trainings[at]) for at in members])
         return [found[at] for at in range(len(trainings))]
 
+    def prepare(self, members: Sequence[Member]) -> None:
+        """Pack the rows of everybody who may train, at once and in their exact size, so that no round has to."""
+        self.packed.places([member.rows for member in members])
+
     def run_round(self, start: Vector, cohort: Sequence[Member], round_number: int) -> Iterator[Update]:
         """Train every member from `start`; yield the updates in the order of their names.
 
@@ -87,10 +94,11 @@ class ClosedFormEngine:
         """A round without early stopping: what `train_many` gives, with less to do for each member."""
         plan, jobs = self.plan, []
         keys = counter.keys((plan.seed, "train", round_number), [str(member.org) for member in members])
-        for member, key in zip(members, keys, strict=True):
-            if len(member.rows) == 0:
+        places = self.packed.places([member.rows for member in members])
+        for member, place, key in zip(members, places, keys, strict=True):
+            if place.size == 0:
                 raise EmptyTrainingError(f"Organisation {member.org} has no training rows.")
-            jobs.append(Job(0, self.packed.place(member.rows), key, plan.lr, plan.epochs, plan.steps))
+            jobs.append(Job(0, place, key, plan.lr, plan.epochs, plan.steps))
         begin = start[self._layout.from_torch]
         found: dict[int, Update] = {}
         for stack in stacks(jobs, plan.batch_size, self._most(plan, jobs)):
@@ -100,7 +108,9 @@ class ClosedFormEngine:
             going = StackedCourse(layers, self.packed, stack, plan, [()] * len(stack.jobs))
             going.run()
             deltas = self._layout.change(layers.weights, start)
-            finite = np.isfinite(deltas).all(axis=1) & np.isfinite(going.loss)
+            finite = np.isfinite(layers.weights @ self._ones) & np.isfinite(going.loss)
+            if not finite.all():
+                finite = np.isfinite(deltas).all(axis=1) & np.isfinite(going.loss)
             if not finite.all():
                 raise diverged(members[stack.order[int(finite.argmin())]].org, round_number)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -153,7 +163,7 @@ class ClosedFormEngine:
         """How many trainings of this plan fit the cache together."""
         state = {"sgd": 0, "momentum": 1, "nesterov": 1}.get(plan.optimizer, 2)
         numbers = (3 + state + (plan.prox_mu > 0)) * self.stack.size
-        numbers += max(job.width(plan.batch_size) for job in jobs) * 3 * sum(self.stack.widths)
+        numbers += min(plan.batch_size, 2 * max(job.rows for job in jobs)) * 3 * sum(self.stack.widths)
         return max(1, CACHE_BYTES // (numbers * self.dtype.itemsize))
 
     def _run(self, stack: Stack, course: Sequence[tuple[Training, Held | None]], plan: LocalTraining) -> list[Finished]:

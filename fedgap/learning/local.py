@@ -50,8 +50,10 @@ def train(
         loss, kept = _until_no_better(course, rows, plan, after_epoch)
     else:
         loss, kept = _for_a_fixed_time(course, rows, plan, after_epoch), None
+    steps, notes = course.steps, tuple(course.notes)
+    del course  # what the optimiser remembers may be twice the model
     vector = model.read() if kept is None else kept
-    trained = Trained(vector=vector, steps=course.steps, loss=loss, notes=tuple(course.notes))
+    trained = Trained(vector=vector, steps=steps, loss=loss, notes=notes)
     trained.check_finite(who, round_number)
     return trained
 

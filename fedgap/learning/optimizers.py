@@ -12,6 +12,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from fedgap.learning.plan import LocalTraining
 
+_STRIPE = 2**20
+
 
 class Optimizer(Protocol):
     """Moves a parameter vector by its gradient."""
@@ -66,8 +68,10 @@ class Adam:
         beta1, beta2 = self.betas
         self.mean.lerp_(gradient, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = self.square.sqrt().div_((1 - beta2**self.time) ** 0.5).add_(self.epsilon)
-        flat.addcdiv_(self.mean, root, value=-self.lr / (1 - beta1**self.time))
+        for at in range(0, flat.numel(), _STRIPE):  # a root of all numbers would be one more model in memory
+            part = slice(at, at + _STRIPE)
+            root = self.square[part].sqrt().div_((1 - beta2**self.time) ** 0.5).add_(self.epsilon)
+            flat[part].addcdiv_(self.mean[part], root, value=-self.lr / (1 - beta1**self.time))
 
 
 def optimizer(plan: "LocalTraining") -> Optimizer:

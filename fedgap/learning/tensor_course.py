@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedgap.learning.packing import Batch, PackedRows, Stack
+from fedgap.learning.packing import PackedRows
+from fedgap.learning.stacking import Batch, Stack
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 

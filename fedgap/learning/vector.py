@@ -18,6 +18,9 @@ from fedgap.learning.parameters import ModelError, Vector
 from fedgap.learning.rows import Rows
 from fedgap.learning.task import Task
 
+_STRIPE = 2**17
+"""Numbers that are drawn at a time."""
+
 
 class FlatModel:
     """A module over one flat parameter vector of d entries and one flat gradient.
@@ -140,10 +143,18 @@ def initial(task: Task, like: Rows, seed: int) -> Vector:
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for which, parameter in layer.named_parameters(recurse=False):
-                drawn = counter.uniform(counter.key(seed, "initial", f"{name}.{which}"), parameter.numel())
-                values = ((2 * drawn - 1) * bound).astype(np.float32).reshape(parameter.shape)
-                parameter.data = torch.from_numpy(values)
-    return FlatModel(module, task.loss, torch.device("cpu")).read().astype(np.float32)
+                values = _drawn(counter.key(seed, "initial", f"{name}.{which}"), parameter.numel(), bound)
+                parameter.data = torch.from_numpy(values.reshape(parameter.shape))
+    return FlatModel(module, task.loss, torch.device("cpu")).flat.detach().numpy().astype(np.float32, copy=False)
+
+
+def _drawn(key: int, count: int, bound: float) -> Vector:
+    """Draw numbers uniform on +-bound, in stripes: a layer may be as large as memory allows."""
+    values = np.empty(count, np.float32)
+    for at in range(0, count, _STRIPE):
+        drawn = counter.uniform(key, min(_STRIPE, count - at), at)
+        values[at : at + _STRIPE] = (2 * drawn - 1) * bound
+    return values
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -214,6 +214,21 @@ def test_a_round_gives_updates_in_name_order_and_is_repeatable() -> None:
     assert all(update.delta.dtype == np.float64 and update.wall_seconds > 0 for update in first)
 
 
+def test_who_was_prepared_is_packed_once_for_all_rounds_and_trains_alike() -> None:
+    stack = LinearStack(widths=(3, 8, 2))
+    members = [Member(org=OrgId(name), rows=rows(5 + n, stack, n)) for n, name in enumerate("abc")]
+    start, packed = stack.initial(0), ClosedFormEngine(stack, members[0].rows, PLAN)
+    packed.prepare(members)
+    kept = packed.packed.x
+
+    for number, some in enumerate(([members[2]], members), 1):
+        fresh = ClosedFormEngine(stack, members[0].rows, PLAN).run_round(start, some, number)
+        found = packed.run_round(start, some, number)
+        assert [update.delta.tobytes() for update in found] == [update.delta.tobytes() for update in fresh]
+    assert packed.packed.x is kept
+    assert len(kept) == sum(len(member.rows) for member in members)
+
+
 def test_answers_are_those_of_the_module() -> None:
     """Also for images, for more rows than are answered at a time, and for none."""
     stack = LinearStack(widths=(12, 5, 3), activation="gelu")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedgap.learning import optimizers
 from fedgap.learning.optimizers import optimizer
 from fedgap.learning.plan import LocalTraining
 
@@ -51,6 +52,14 @@ def test_twenty_steps_are_those_of_torch(name: str, weight_decay: float) -> None
     ours, other = after_twenty_steps(name, weight_decay)
 
     np.testing.assert_allclose(ours.numpy(), other.numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("stripe", [1, SIZE - 1, SIZE, SIZE + 1])
+def test_adam_works_in_stripes_without_another_result(monkeypatch: pytest.MonkeyPatch, stripe: int) -> None:
+    whole, _ = after_twenty_steps("adamw", 0.3)
+    monkeypatch.setattr(optimizers, "_STRIPE", stripe)
+
+    assert torch.equal(whole, after_twenty_steps("adamw", 0.3)[0])
 
 
 def test_the_five_optimisers_differ() -> None:

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fedgap.config import ImageOptions
 from fedgap.learning import models, scores
+from fedgap.learning.images import ImageTask
 from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.parameters import ModelError
 from fedgap.learning.rows import Rows
@@ -166,3 +168,18 @@ def test_stacks_of_linear_layers_need_no_torch_and_everything_else_uses_it() -> 
     assert isinstance(by_torch, TorchUtility)
     at = parameters((4, 3))
     assert closed.gradient(at) == pytest.approx(by_torch.gradient(at), abs=1e-12)
+
+
+def test_a_convolution_is_the_same_with_channels_innermost() -> None:
+    draw = np.random.default_rng(3)
+    data = Rows(draw.normal(size=(9, 2, 6, 5)).astype(np.float32), draw.integers(0, 3, 9))
+    task = ImageTask(ImageOptions(channels=(4, 6), classes=3))
+    quick = utility_of(task, data, data)
+    assert isinstance(quick, TorchUtility)
+    assert quick.model.channels_last
+    vector = draw.normal(scale=0.3, size=quick.model.size)
+    found = quick.value(vector), quick.gradient(vector)
+    quick.model.channels_last = False
+
+    assert found[0] == pytest.approx(quick.value(vector), abs=1e-13)
+    np.testing.assert_allclose(found[1], quick.gradient(vector), atol=1e-13)

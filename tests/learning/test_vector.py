@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import load
 from torch import Tensor, nn
 
 from fedgap.learning import Rows, Task
+from fedgap.learning import vector as vectors
 from fedgap.learning.models import cnn, mlp
-from fedgap.learning.parameters import ModelError, digest, packed
+from fedgap.learning.parameters import ModelError, digest, file_parts, packed
 from fedgap.learning.vector import FlatModel, build, initial, pick_device
 
 CPU = torch.device("cpu")
@@ -162,6 +164,25 @@ def test_other_layers_keep_what_they_draw_under_the_seed() -> None:
 def test_the_digest_is_sha256_of_little_endian_float32() -> None:
     assert digest(np.array([1.0], np.float32)) == hashlib.sha256(bytes([0, 0, 0x80, 0x3F])).hexdigest()
     assert digest(np.array([0.0], np.float32)) != digest(np.array([-0.0], np.float32))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+def test_a_model_is_written_in_parts_without_a_copy(size: int) -> None:
+    vector = np.arange(size, dtype=np.float32)
+    head, content = file_parts(vector, {"task": "x:Y", "of": "Zürich"})
+
+    assert len(head) % 8 == 0
+    assert load(head + content)["parameters"].tolist() == vector.tolist()
+    assert size == 0 or np.shares_memory(np.frombuffer(content, np.float32), vector)
+    assert digest(vector) == hashlib.sha256(vector.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("stripe", [1, 3, 4, 5, 20])
+def test_the_first_model_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch, stripe: int) -> None:
+    whole = initial(Own(), ROWS, 7)
+    monkeypatch.setattr(vectors, "_STRIPE", stripe)
+
+    assert initial(Own(), ROWS, 7).tobytes() == whole.tobytes()
 
 
 def test_a_packed_model_can_be_read_with_safetensors(tmp_path: Path) -> None:
