@@ -3,7 +3,7 @@
 
 Prints `whole`, or the first bad entry (`end`: the checkpoint, or what is around the entries) with status 1.
 """
-# ruff: noqa: ANN001, ANN002, ANN201, ANN204, C901, D101, D102, E401, E701, E731, I001, PLR0912, T201
+# ruff: noqa: ANN001, ANN002, ANN201, ANN204, C901, D101, D102, E401, E701, E702, E731, I001, PLR0912, T201
 # mypy: ignore-errors
 import hashlib, math, re, sqlite3, struct, sys
 from pathlib import Path
@@ -30,8 +30,7 @@ def read(data, at, depth=0):
     if major < 4: return data[at : at + count] if major == 2 else data[at : at + count].decode(), at + count
     items = []
     for _ in range(count):
-        item, at = read(data, at, depth + 1)
-        items.append(item)
+        item, at = read(data, at, depth + 1); items.append(item)
     return tuple(items), at
 def decode(data):
     value, end = read(data, 0)
@@ -62,6 +61,7 @@ STAND = text("verified|provisional|contracted|by-weight")
 KINDS = {  # who signs (of an organisation: the field with its id), then the fields
     "manifest-signed": ("server", blob, many(row(H, S))),
     "policy-signed": ("funder", N, blob, N),
+    "policy-approved": (3, N, H, N, ID),
     "member-changed": ("server", ID, N, text("joined|left|key|weight|name"), H),
     "round-opened": ("server", N, N, H, H, many(ID)),
     "roster-agreed": ("server", N, N, H, many(ID)),
@@ -88,7 +88,7 @@ class Ledger:
     def __init__(self):
         self.peaks, self.roots, self.seen, self.origin, self.m, self.funder = [], [sha()], set(), b"", None, None
         self.keys, self.policies, self.statements, self.costs, self.latest = {}, {}, set(), set(), 0
-        self.opened, self.agreed, self.released, self.last = (0, 0), None, 0, {}
+        self.opened, self.agreed, self.released, self.last, self.consents = (0, 0), None, 0, {}, set()
     def later(self, kind, key, least):
         least, self.last[kind] = self.last.get(kind, least), key
         return least < key
@@ -131,11 +131,15 @@ class Ledger:
         return m
     def tell(self, kind, f, author, m):
         match kind, f:
-            case "policy-signed", (version, policy, first):
+            case "policy-signed", (n, policy, first):
                 name = sha(said("policy", policy))
-                need(version == len(self.policies) + 1 and name not in self.policies and self.funder in {None, author})
-                need((name, self.opened, first) == (m["policy"], (0, 0), 1) if version == 1 else first > self.latest)
+                need(n == len(self.policies) + 1 and name not in self.policies and self.funder in {None, author})
+                need((name, self.opened, first) == (m["policy"], (0, 0), 1) if n == 1 else first > self.latest)
+                consents = sum((n, name, first, org) in self.consents for org in m["ids"])
+                need(n == 1 or m["simulation"] or consents >= m["tau"])
                 self.policies[name], self.funder = first, author
+            case "policy-approved", (n, _, first, _):
+                need(n == len(self.policies) + 1 > 1 and first > self.latest); self.consents.add((*f,))
             case "member-changed", (org, v, _, d): need((v, d) == (m["version"], m["digest"]) and org in self.keys)
             case "round-opened", (n, k, sid, d, cohort):
                 need((n, k) > self.opened and n > self.released and d == m["digest"] and within(cohort, m["ids"]))
@@ -158,12 +162,10 @@ class Ledger:
             case "opening-answered", (_, k, org, _, answers):
                 need(k <= m["openings"] and all(peer in self.keys and peer != org for peer, _ in answers))
             case "contribution-estimated", (period, org, *_, peers, statement):
-                need({org, *peers} <= self.keys.keys())
-                self.statements.add((period, statement))
+                need({org, *peers} <= self.keys.keys()); self.statements.add((period, statement))
             case "credit-confirmed" | "credit-objected", (n, _, d, *_): need((n, d) in self.statements)
             case "cost-claimed" | "cost-bounded", (period, org, *_):
-                need(org in self.keys and (kind, period, org) not in self.costs)
-                self.costs.add((kind, period, org))
+                need(org in self.keys and (kind, period, org) not in self.costs); self.costs.add((kind, period, org))
             case "funding-settled", (n, d, *_): need(self.later(kind, n, 0) and self.policies.get(d, 2**60) <= n)
             case "checkpoint-cosigned", (_, n, root): need(0 < n < len(self.roots) and self.roots[n] == root)
 
@@ -173,9 +175,7 @@ def check(path: object, trusted: object = None) -> int | str | None:
     one = lambda pragma: database.execute(f"PRAGMA {pragma}").fetchone()[0]
     try:
         for number, body in database.execute("SELECT position, body FROM entry ORDER BY 1"):
-            need(number == position)
-            ledger.add(body)
-            position += 1
+            need(number == position); ledger.add(body); position += 1
         need(position)
         entries, position = position, "end"
         ((_, head),) = database.execute("SELECT * FROM head")

@@ -43,19 +43,36 @@ class NothingSettledError(FedgapError):
 def check(
     policy: Annotated[Path, typer.Argument(metavar="POLICY", help="A policy.toml.", show_default=False)],
     *,
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", metavar="FILE", help="Compare it with the policy in force there.", show_default=False),
+    ] = None,
     as_json: show.Json = False,
 ) -> None:
-    """Check a policy.toml and print its digest, which the manifest of the federation names."""
+    """Check a policy.toml and print its digest; with --ledger also whether it can follow the policy in force."""
     from fedgap.config.policy import load_policy  # noqa: PLC0415 - other commands need not wait for it
     from fedgap.funding import Policy  # noqa: PLC0415 - same reason
+    from fedgap.funding.amendment import changes, check_amendment  # noqa: PLC0415 - same reason
     from fedgap.funding.amounts import shown_money  # noqa: PLC0415 - same reason
 
-    found = Policy.of_config(load_policy(policy))
+    found, said = Policy.of_config(load_policy(policy)), list[str]()
+    document: dict[str, Any] = {"ok": True, "digest": found.digest.hex(), "currency": found.currency}
+    if ledger is not None:
+        account = _account(ledger)
+        first, periods = account.last_written + 1, account.last_period
+        earlier = [one for _, one, _ in account.policies] or [account.policy_for(1)[1]]
+        check_amendment(earlier, found, from_period=max(first, 2), first=max(first, 2), periods=periods)
+        said = list(changes(earlier[-1], found))
+        document |= {"version": len(earlier) + 1, "first_period": max(first, 2), "changes": said}
     if as_json:
-        show.document({"ok": True, "digest": found.digest.hex(), "currency": found.currency, "budgets": found.budgets})
+        show.document(document | {"budgets": found.budgets})
         return
     for period, budget in enumerate(found.budgets, 1):
         _say(f"Period {period}: {shown_money(budget, found.digits, found.currency)}.")
+    for change in said:
+        _say(f"Changed: {change}.")
+    if said:
+        _say(f"As version {document['version']} it can apply from period {document['first_period']} on.")
     _say(f"Digest: {found.digest.hex()}")
 
 

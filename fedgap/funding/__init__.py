@@ -1,6 +1,7 @@
 """THE MONEY: from what the ledger says to who is paid what, to the cent, the same on any machine years later.
 
     policy.py     what the funder decided, signed into the ledger before the first round
+    bound.py      what can have been spent while the server waited
     cost.py       claims at the policy's prices, metered up to the server's bounds
     rule.py       THE RULE: costs, equal base, pool by value, caps
     apportion.py  filling up to caps; whole cents that add up

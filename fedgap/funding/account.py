@@ -102,6 +102,13 @@ class Account:
         return self.settlements[-1][0].period + 1 if self.settlements else 1
 
     @property
+    def last_written(self) -> int:
+        """The last period that anything was said about; 0 if none."""
+        named = [period for table in (self.estimates, self.claims, self.bounds) for period, _ in table]
+        named += [said.period for said, _ in (*self.verdicts, *self.credits)]
+        return max((*named, self.next_period - 1))
+
+    @property
     def last_period(self) -> int:
         """The period after which nothing is held back; without openings there is one."""
         return max(1, self.rosters[-1].periods) if self.rosters else 1
@@ -129,6 +136,17 @@ class Account:
         """The last word on a value."""
         known = self.estimates.get((period, organisation))
         return known[0] if known else None
+
+    def vouches(self, period: int, organisation: OrgId) -> bool:
+        """Whether a value is provisional because an edge of it rests on the organisation's own word alone."""
+        estimate = self.estimate(period, organisation)
+        return estimate is not None and not self.is_final(period, organisation) and organisation in estimate.vouched_by
+
+    def pool_share(self, organisation: OrgId) -> Fraction:
+        """Its part of the pool in the last settlement; 0 before the first."""
+        lines = self.settlements[-1][0].lines if self.settlements else ()
+        own = sum(line.pool for line in lines if line.organisation == organisation)
+        return Fraction(own, sum(line.pool for line in lines) or 1)
 
     def is_final(self, period: int, organisation: OrgId) -> bool:
         """Whether a value no longer depends on what peers may still say."""

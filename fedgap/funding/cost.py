@@ -54,9 +54,11 @@ def _lines(
     is_declared: bool,
     is_paid: bool,
 ) -> tuple[CostLine, ...]:
-    lines = []
+    lines, left = [], dict(bounds)
     for quantity in quantities:
-        most = bounds.get(quantity.what, quantity.amount)
+        most = left.get(quantity.what, quantity.amount)
+        if quantity.what in left:
+            left[quantity.what] = max(0, most - quantity.amount)  # of one name there may be several lines
         flags = {
             "over-bound": quantity.amount > most,
             "no-price": quantity.what not in prices,

@@ -6,6 +6,7 @@
     1  cost_i, at its price and within its cap; all of them pro rata if B is too short        reimbursed
     2  (1 - lam) of the rest, equal among E                                                   base
     3  lam of the rest by m_i, at most `multiple` times the weight's share and `most` of it   pool
+       who alone vouches for a number: at most its weight's share, or what it had before
     4  E empty, or a rest above all caps                                                      carried over
 
 E: m_i / p_i above `floor` times the median of the positive ones, and m_i above one standard error where it is known.
@@ -39,6 +40,8 @@ class Party:
         took_part: whether it was in a sum of the period.
         fault: code of a proven fault, None if there is none.
         suspended: whether two settlements had its interval entirely below 0.
+        voucher: whether its value rests on its own word alone, since a peer is silent.
+        before: its part of the pool in the settlement before, from 0 to 1.
     """
 
     organisation: OrgId
@@ -51,6 +54,8 @@ class Party:
     took_part: bool = True
     fault: str | None = None
     suspended: bool = False
+    voucher: bool = False
+    before: Fraction = ZERO
 
     @property
     def is_eligible(self) -> bool:
@@ -172,13 +177,12 @@ def _by_value(exact: _Exact, eligible: Sequence[Party], rest: Fraction, policy: 
         reasons = _reasons(members, counted[name], least * weights[name])
         for party in members:
             exact.flag(party.organisation, *reasons, *(("merged",) if len(members) > 1 else ()))
+            exact.flag(party.organisation, *(("voucher",) if party.voucher else ()))
         if not reasons:
             inside.append(name)
     everyone = sum(weights.values()) or 1
     pool = policy.lam * rest
-    caps = {
-        name: min(policy.multiple * Fraction(weights[name], everyone) * pool, policy.most * pool) for name in inside
-    }
+    caps = {name: _cap(owners[name], Fraction(weights[name], everyone), policy) * pool for name in inside}
     parts = fill(pool, {name: counted[name] for name in inside}, caps)
     for name in inside:
         base = (1 - policy.lam) * rest / len(inside)
@@ -187,6 +191,17 @@ def _by_value(exact: _Exact, eligible: Sequence[Party], rest: Fraction, policy: 
             if parts[name] == caps[name]:
                 exact.flag(party.organisation, "pool-capped")
     return tuple(inside)
+
+
+def _cap(members: Sequence[Party], weight: Fraction, policy: Policy) -> Fraction:
+    """Most of the pool that an owner gets, as a part of it; `weight` is its share of everybody's weight.
+
+    Source: PROTOCOL section 4: a voucher's gain over its weight's share is capped at its previous share.
+    """
+    most = min(policy.multiple * weight, policy.most)
+    if not any(party.voucher for party in members):
+        return most
+    return min(most, max(weight, sum((party.before for party in members), ZERO)))
 
 
 def _counted(members: Sequence[Party]) -> Fraction:

@@ -123,6 +123,8 @@ def _party(account: Account, policy: Policy, period: int, member: RosterMember) 
         took_part=bool(account.rounds.get(org)) or (estimate is not None and estimate.value != 0),
         fault=account.fault(period, org),
         suspended=account.below_zero.get(org, 0) >= SUSPENDED_AFTER,
+        voucher=account.vouches(period, org),
+        before=account.pool_share(org),
     )
 
 

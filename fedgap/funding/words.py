@@ -29,9 +29,12 @@ REASONS = {
     "set-aside": "Its value is provisional, so base and pool are set aside until it is final.",
     "suspended": "Two settlements in a row had its interval entirely below zero.",
     "took-no-part": "It was in no round of this period.",
+    "voucher": "Its value rests on its own word, so its part of the pool is no more than its weight's, or than before.",
     "within-error": "Its value cannot be told from zero: it is within its own error.",
 }
 """What the money rule's flags mean; other flags come from the settlement of values."""
+
+_CUT = ", which is all that can have been spent while the server waited for it"
 
 
 def explained(found: Settlement, line: Line) -> Iterator[str]:
@@ -75,9 +78,11 @@ def _of_cost(found: Settlement, line: Line, reimbursed: str) -> Iterator[str]:
     for cost in line.costs:
         kind = "declared" if cost.is_declared else "metered"
         each = Fraction(cost.price, 10**found.policy.digits)
+        is_cut = "over-bound" in cost.flags
         yield (
             f"Cost: {cost.claimed} {cost.what} {kind}{_from(line.entries, 'claim')}, {cost.counted} counted"
-            f"{_from(line.entries, 'bound')}, at {decimal(each)} {found.policy.currency} each."
+            f"{_CUT if is_cut else ''}{'' if cost.is_declared else _from(line.entries, 'bound')}, "
+            f"at {decimal(each)} {found.policy.currency} each."
         )
     yield f"Reimbursed: {reimbursed}."
 

@@ -3,7 +3,8 @@
     1  a manifest comes first; each later version is approved as the one before it asks
     2  every record is by the author its kind asks for: the server, the organisation it names, or the funder
     3  the policy's first version is the one the manifest names and comes before the first round; later ones have the
-       same author, the next number, and begin with a period that nothing was said about yet
+       same author, the next number, begin with a period that nothing was said about yet, and tau members have approved
+       them before (in a simulation nobody need)
     4  attempts, utilities, directions and settlements only move forward
     5  a sum is released once a round, by organisations that were invited and agreed, with valid signatures of at least
        tau of them over D (a simulation may leave the signatures out)
@@ -33,6 +34,7 @@ from fedgap.records import (
     ManifestSigned,
     MemberChanged,
     OpeningAnswered,
+    PolicyApproved,
     PolicySigned,
     Record,
     Roster,
@@ -61,6 +63,7 @@ class Story:
         self.funder: bytes | None = None
         self._root_at = root_at
         self._policies: dict[bytes, int] = {}
+        self._approved: dict[tuple[int, bytes, int], set[OrgId]] = {}
         self._opened: RoundOpened | None = None
         self._agreed: RosterAgreed | None = None
         self._released = self._settled = self._latest_period = 0
@@ -131,8 +134,20 @@ class Story:
         else:
             in_time = record.from_period > self._latest_period
             _hold(in_time, "bad-policy", "A policy applies to a period that was already written about.")
+            approved = self._approved.get((record.version, name, record.from_period), set[OrgId]())
+            present = len(approved & {member.id for member in self.roster.members})
+            enough = self.roster.simulation or present >= self.roster.tau
+            _hold(enough, "bad-policy", f"{present} members approved a policy before; {self.roster.tau} must.")
         _hold(name not in self._policies, "bad-policy", "A version of the policy changes nothing.")
         self._policies[name] = record.from_period
+
+    def _approve(self, record: PolicyApproved) -> None:
+        follows = record.version == len(self._policies) + 1 > 1
+        _hold(follows, "bad-policy", "An approved version of the policy does not follow the one before it.")
+        in_time = record.from_period > self._latest_period
+        _hold(in_time, "bad-policy", "An approved policy is for a period that was already written about.")
+        key = (record.version, record.policy, record.from_period)
+        self._approved.setdefault(key, set()).add(record.organisation)
 
     def _member(self, record: MemberChanged) -> None:
         right = (record.version, record.manifest) == (self.roster.version, self.roster.digest)
@@ -246,6 +261,7 @@ def _hold(right: bool, fault: str, cause: str) -> None:  # noqa: FBT001 - reads 
 
 _RULES: Final[dict[type[Record], Callable[..., None]]] = {
     PolicySigned: Story._policy,  # noqa: SLF001 - a table of this class's own methods
+    PolicyApproved: Story._approve,  # noqa: SLF001
     MemberChanged: Story._member,  # noqa: SLF001
     RoundOpened: Story._open,  # noqa: SLF001
     RosterAgreed: Story._agree,  # noqa: SLF001

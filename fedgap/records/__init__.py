@@ -1,6 +1,6 @@
 """THE VOCABULARY: every fact the ledger may hold. Frozen, versioned; whole numbers, fractions, digests, short codes.
 
-    who       ManifestSigned  PolicySigned  MemberChanged
+    who       ManifestSigned  PolicySigned  PolicyApproved  MemberChanged
     rounds    RoundOpened  RosterAgreed  AggregateReleased  DirectionCommitted  UtilityObserved
     credits   OpeningAnswered  ContributionEstimated  CreditConfirmed  CreditObjected  Verdict  CheckpointCosigned
     money     CostClaimed  CostBounded  FundingSettled
@@ -28,6 +28,7 @@ from fedgap.records.rounds import (
     DirectionCommitted,
     ManifestSigned,
     MemberChanged,
+    PolicyApproved,
     PolicySigned,
     RosterAgreed,
     RoundOpened,
@@ -64,6 +65,7 @@ __all__ = [
     "ManifestSigned",
     "MemberChanged",
     "OpeningAnswered",
+    "PolicyApproved",
     "PolicySigned",
     "Quantity",
     "Record",

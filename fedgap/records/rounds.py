@@ -54,7 +54,7 @@ class PolicySigned:
     Attributes:
         version: from 1, without gaps.
         policy: canonical bytes; `fedgap.funding` reads them. The manifest names the digest of version 1.
-        from_period: the first period it applies to: 1 for version 1, else a period that has not been settled.
+        from_period: the first period it applies to: 1 for version 1, else one that nothing was written about yet.
     """
 
     KIND: ClassVar[str] = "record/policy-signed/1"
@@ -63,6 +63,26 @@ class PolicySigned:
     version: Number
     policy: bytes
     from_period: Number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyApproved:
+    """A member goes along with the next version of the money rule, before it is signed.
+
+    Attributes:
+        version: from 2.
+        policy: digest of its canonical bytes.
+        from_period: from when it is to apply.
+        organisation: whose approval this is.
+    """
+
+    KIND: ClassVar[str] = "record/policy-approved/1"
+    AUTHOR: ClassVar[Author] = "organisation"
+
+    version: Number
+    policy: Hash
+    from_period: Number
+    organisation: Organisation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

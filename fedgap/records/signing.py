@@ -19,6 +19,7 @@ from fedgap.records.rounds import (
     DirectionCommitted,
     ManifestSigned,
     MemberChanged,
+    PolicyApproved,
     PolicySigned,
     RosterAgreed,
     RoundOpened,
@@ -28,6 +29,7 @@ from fedgap.records.rounds import (
 Record: TypeAlias = (
     ManifestSigned
     | PolicySigned
+    | PolicyApproved
     | MemberChanged
     | RoundOpened
     | RosterAgreed
@@ -50,6 +52,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     for cls in (
         ManifestSigned,
         PolicySigned,
+        PolicyApproved,
         MemberChanged,
         RoundOpened,
         RosterAgreed,

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedgap.config import FederationConfig
 from fedgap.contribution.steps import elementwise_step
+from fedgap.funding.bound import Devices
 from fedgap.learning.rows import Rows
 from fedgap.ledger import Signed
 from fedgap.records import UtilityObserved
@@ -122,7 +123,8 @@ class Books:
         self._periods = Periods(rounds, max(1, terms.periods))
         batch = config.training.batch_size
         batches = {org: min(batch, len(rows)) for org, rows in split.federated_rows.items()}
-        self._meter = Meter(batches, split.start.size, split.attested)
+        devices = {one.id: Devices(processors=one.processors, gpus=one.gpus) for one in config.organisations}
+        self._meter = Meter(batches, split.start.size, split.attested, devices)
         if self._openings is None or (terms.periods == terms.openings == 1 and config.settlement is None):
             self._bare = accounting_for(config, split, utility)
         self._observe(0)
@@ -174,9 +176,9 @@ class Books:
         self._book.add(*self._valued(period))
         origin = self._book.origin
         keys = dict(zip(sorted(self._split.attested), self._founded.federation.identities, strict=True))
-        self._book.add(
-            *(Signed.by(keys[claim.organisation], claim, origin=origin) for claim in self._meter.claims(period))
-        )
+        claims = self._meter.claims(period)
+        signed = (Signed.by(keys[claim.organisation], claim, origin=origin) for claim in claims)
+        self._book.add(*signed, *self._meter.bounds(claims))
         if self._money is not None:
             self._book.add(self._money.settled(self._book.records, period))
         self._settled = period

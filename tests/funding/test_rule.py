@@ -142,6 +142,36 @@ def test_two_who_move_value_between_them_gain_no_more_than_the_cap(data: st.Data
 
 
 @EXAMPLES
+@given(
+    values=st.lists(st.fractions(-1, 10, max_denominator=50), min_size=5, max_size=5),
+    weights=st.lists(st.integers(1, 9), min_size=5, max_size=5),
+    before=st.fractions(0, 1, max_denominator=20),
+    budget=st.integers(0, 10**6),
+)
+def test_who_vouches_alone_for_its_value_gains_nothing_over_its_weight_or_what_it_had(
+    values: list[Fraction], weights: list[int], before: Fraction, budget: int
+) -> None:
+    rule = policy()
+
+    def parties(*, voucher: bool) -> list[Party]:
+        first, *others = (
+            Party(organisation=org, owner=org, weight=weight, value=value)
+            for org, weight, value in zip(NAMES[:5], weights, values, strict=True)
+        )
+        return [replace(first, voucher=voucher, before=before), *others]
+
+    with_peers, alone = divide(parties(voucher=False), budget, rule), divide(parties(voucher=True), budget, rule)
+    most = max(Fraction(weights[0], sum(weights)), before) * rule.lam * budget
+    own = NAMES[0]
+
+    assert alone.parts[own].pool == min(with_peers.parts[own].pool, most)
+    assert alone.contributing == with_peers.contributing
+    assert all(alone.parts[org].pool >= with_peers.parts[org].pool for org in NAMES[1:5])
+    assert "voucher" in alone.parts[own].flags
+    assert "voucher" not in with_peers.parts[own].flags
+
+
+@EXAMPLES
 @given(st.lists(st.fractions(0, 10**6), max_size=12))
 def test_whole_numbers_add_up_and_are_less_than_one_off(exact: list[Fraction]) -> None:
     rest = sum(exact, Fraction(0)).__ceil__() - sum(exact, Fraction(0))

@@ -78,6 +78,30 @@ def test_after_the_last_settlement_a_provisional_value_is_paid_and_said() -> Non
     assert "final-by-time" in found.lines[0].flags
 
 
+def test_a_voucher_gets_at_most_its_weights_share_of_the_pool_or_what_it_had_before() -> None:
+    """Only who vouches, only while the value is provisional; the part before is that of the last settlement."""
+    vouching, silent = OrgId("org-0"), {"standing": "provisional", "vouched_by": (OrgId("org-0"),)}
+    for had, gets in ((1, 12_500), (3, 20_000)):
+        story = Story(policy(budgets=(100_000, 100_000)), periods=2)
+        story.round(1)
+        story.values(1, [had, 1, 1, 1])
+        first = story.settle()
+        story.round(2)
+        story.values(2, [9, 3, 3, 3], **silent)
+        found = story.settle()
+
+        assert first.lines[0].pool == {1: 12_500, 3: 20_000}[had]
+        assert [line.pool for line in found.lines] == [gets, *[(50_000 - gets) // 3 + at for at in _rest(gets)]]
+        flagged = [line.organisation for line in found.lines if "voucher" in line.flags]
+        assert flagged == [vouching]
+
+
+def _rest(gets: int) -> list[int]:
+    """Cents that whole numbers leave over, to the first of the three others."""
+    left = (50_000 - gets) % 3
+    return [int(at < left) for at in range(3)]
+
+
 def test_a_proven_fault_loses_what_was_held_back_and_the_others_get_it() -> None:
     story = Story(policy(budgets=(100_000, 0)))
     story.round(1)

@@ -25,6 +25,7 @@ from fedgap.records import (
     ManifestSigned,
     MemberChanged,
     OpeningAnswered,
+    PolicyApproved,
     PolicySigned,
     Quantity,
     Record,
@@ -54,6 +55,7 @@ class Tale:
     rounds: int = 2
     periods: int = 1
     policy: bytes = POLICY
+    amended: bool = False
     origin: bytes = b""
     head: Checkpoint | None = None
     rng: random.Random = field(init=False, repr=False)
@@ -107,12 +109,21 @@ class Tale:
     def story(self) -> Iterator[Record | Signed]:
         """Everything after the founding manifest; the head of the ledger is looked at for co-signatures."""
         yield PolicySigned(version=1, policy=self.policy, from_period=1)
+        if self.amended:
+            yield from self.amendment()
         yield UtilityObserved(round=0, utility=500_000_000, evaluation=self.manifest.evaluation)
         each = max(1, self.rounds // self.periods)
         for number in range(1, self.rounds + 1):
             yield from self.round(number)
             if number % each == 0 and number // each <= self.periods:
                 yield from self.settlement(number // each)
+
+    def amendment(self, policy: bytes = b"another rule", *, first: int = 2) -> Iterator[Record | Signed]:
+        """Every member approves the next version of the policy, and it is signed."""
+        name = digest("policy", policy)
+        for org in self.orgs:
+            yield self.by(PolicyApproved(version=2, policy=name, from_period=first, organisation=org))
+        yield PolicySigned(version=2, policy=policy, from_period=first)
 
     def round(self, number: int, manifest: Manifest | None = None) -> Iterator[Record | Signed]:
         """One round: who was invited, who stayed, the sum, the direction, the utility, a co-signature or two."""

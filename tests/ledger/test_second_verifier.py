@@ -31,6 +31,7 @@ def _agree(tmp_path: Path, seeds: range) -> dict[str, int]:
     for seed in seeds:
         rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
         tale = Tale(seed=seed, n=rng.choice([3, 4, 5]), rounds=rng.randrange(1, 5), periods=rng.choice([1, 1, 2]))
+        tale.amended = seed % 3 == 0
         path = tmp_path / f"{seed}.sqlite"
         tale.write(path)
         rows, head = rows_of(path)

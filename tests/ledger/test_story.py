@@ -28,6 +28,7 @@ from fedgap.records import (
     RoundOpened,
     UtilityObserved,
 )
+from tests import second_verifier
 from tests.ledger.tale import POLICY, Tale
 
 Facts = list[Record | Signed]
@@ -97,6 +98,16 @@ BROKEN: dict[str, tuple[str, Change]] = {
     "a first policy for later": ("bad-policy", other("PolicySigned", from_period=2)),
     "a policy that changes nothing": ("bad-policy", lambda tale, facts: [*facts, _again(2)]),  # noqa: ARG005
     "a policy for a period that was written about": ("bad-policy", lambda tale, facts: [*facts, _policy(1)]),  # noqa: ARG005
+    "a policy that nobody approved": ("bad-policy", lambda tale, facts: [*facts, _policy(9)]),  # noqa: ARG005
+    "an approved policy before the first": ("bad-policy", lambda tale, facts: [*tale.amendment(), *facts]),
+    "an approved policy for a period that was written about": (
+        "bad-policy",
+        lambda tale, facts: [*facts, *tale.amendment(first=1)],
+    ),
+    "an approval signed by another member": (
+        "wrong-author",
+        lambda tale, facts: _signed_by_another("PolicyApproved")(tale, [facts[0], *tale.amendment(), *facts[1:]]),
+    ),
     "a policy after the first round": ("bad-policy", lambda tale, facts: [*facts[1:5], facts[0]]),  # noqa: ARG005
     "a round under another manifest": ("wrong-manifest", other("RoundOpened", manifest=bytes(32))),
     "a cohort with a stranger": ("wrong-members", other("RoundOpened", cohort=(OrgId("who"),))),
@@ -222,9 +233,43 @@ def test_a_funder_with_a_key_of_its_own_signs_every_version_of_the_policy(tmp_pa
     with Ledger(tmp_path / "l.sqlite", tale.server, founding=tale.signed(tale.manifest)) as ledger:
         first = PolicySigned(version=1, policy=POLICY, from_period=1)
         ledger.append(Signed.by(funder, first, origin=ledger.origin))
+        *approved, second = tale.amendment()
+        assert isinstance(second, PolicySigned)
+        ledger.append(*approved)
         with pytest.raises(BadEntryError, match="may not make"):
-            ledger.append(_policy(1))
-        ledger.append(Signed.by(funder, _policy(1), origin=ledger.origin))
+            ledger.append(second)
+        ledger.append(Signed.by(funder, second, origin=ledger.origin))
+
+
+def test_a_later_policy_needs_the_approval_of_a_quorum_to_exactly_what_is_signed(tmp_path: Path) -> None:
+    tale = Tale(n=5)
+    *approved, second = tale.amendment()
+    assert isinstance(second, PolicySigned)
+    with Ledger(tmp_path / "l.sqlite", tale.server, founding=tale.signed(tale.manifest)) as ledger:
+        ledger.append(PolicySigned(version=1, policy=POLICY, from_period=1))
+        ledger.append(*approved[: tale.manifest.tau - 1])
+        for wanted in (second, replace(second, from_period=3), replace(second, policy=b"all for one")):
+            with pytest.raises(BadEntryError, match="approved a policy before"):
+                ledger.append(wanted)
+        with pytest.raises(BadEntryError, match="already in the ledger"):
+            ledger.append(approved[0])
+        ledger.append(approved[tale.manifest.tau - 1])
+        for other_one in (replace(second, from_period=3), replace(second, policy=b"all for one")):
+            with pytest.raises(BadEntryError, match="0 members approved"):
+                ledger.append(other_one)
+        ledger.append(second)
+        with pytest.raises(BadEntryError, match="does not follow"):
+            ledger.append(approved[-1])  # too late
+    assert verify_file(tmp_path / "l.sqlite", Trust()).fault is None
+    assert second_verifier.check(tmp_path / "l.sqlite") is None
+
+
+def test_in_a_simulation_nobody_need_approve_a_policy(tmp_path: Path) -> None:
+    tale = Tale()
+    tale.manifest = tale.version(1, simulation=True)
+    with Ledger(tmp_path / "l.sqlite", tale.server, founding=tale.signed(tale.manifest)) as ledger:
+        ledger.append(PolicySigned(version=1, policy=POLICY, from_period=1), _policy(2))
+    assert second_verifier.check(tmp_path / "l.sqlite") is None
 
 
 def test_a_simulation_may_leave_out_the_members_signatures_and_says_so(tmp_path: Path) -> None:
