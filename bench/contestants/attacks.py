@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contestants.estimators import Played, path_share, path_value, plan_of, play, start_of
+from bench.contestants.lying_edge import lying_edge
 from bench.contestants.scenarios import World
 from fedgap import counter
 from fedgap.contribution.oracles import PlainRound
 from fedgap.contribution.share import ShareRule
+from fedgap.funding.apportion import fill
 from fedgap.learning.coalitions import Player, local_steps
 from fedgap.learning.weights import CAP
 
 Array = NDArray[np.float64]
-MOST_OF_POOL = 0.4
+MOST_OF_POOL, ZERO = Fraction(2, 5), Fraction(0)
 Rider = Callable[[int, Array, Array], Array]
 """What a rider sends: from the round, the last step of the model and this round's honest mean update."""
 
@@ -47,6 +49,7 @@ def table(world: World, seed: int) -> dict[str, dict[str, float]]:
     for name, rider in riders.items():
         found[name] = _ridden(world, start, rider, fair)
     found["colluding pair"] = _pair(values, weights, cheat)
+    found["lying edge"] = lying_edge(honest, world, cheat)
     return found
 
 
@@ -146,18 +149,8 @@ def _pair(values: Array, weights: Array, cheat: int) -> dict[str, float]:
 
 
 def _capped(shares: Array, equal: Array, weights: Array) -> Array:
-    """The money rule's cap: of the half that follows value nobody gets above 3 weight shares, nor above 40 %.
-
-    What is over goes to the others by their shares, again and again; a rest nobody may take is not paid.
-    """
-    pool = 2 * shares - equal
-    most = np.minimum(CAP * weights, MOST_OF_POOL)
-    result, free = np.minimum(pool, most), pool > 0
-    for _ in range(len(pool)):
-        rest = pool.sum() - result.sum()
-        free = free & (result < most)
-        if rest <= 1e-12 or not free.any():  # noqa: PLR2004 - nothing left to move
-            break
-        result[free] += rest * pool[free] / pool[free].sum()
-        result = np.minimum(result, most)
-    return np.asarray((equal + result) / 2)
+    """The money rule's cap on the half that follows value: 3 weight shares, and 40 % of it; the other half is equal."""
+    pool = {at: max(ZERO, Fraction(float(share))) for at, share in enumerate(2 * shares - equal)}
+    total = sum(pool.values(), ZERO)
+    most = {at: min(CAP * Fraction(float(weight)), MOST_OF_POOL) * total for at, weight in enumerate(weights)}
+    return np.asarray((equal + np.array([float(part) for part in fill(total, pool, most).values()])) / 2)

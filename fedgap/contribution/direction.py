@@ -124,7 +124,14 @@ def path_slopes(utility: Utility, before: Numbers, after: Numbers, moves: Array,
 
 
 def direction(
-    utility: Utility, before: Numbers, after: Numbers, mean: Array, step: float | Array = 1.0, *, nodes: int = NODES
+    utility: Utility,
+    before: Numbers,
+    after: Numbers,
+    mean: Array,
+    step: float | Array = 1.0,
+    *,
+    nodes: int = NODES,
+    start: float | None = None,
 ) -> Direction:
     """Find what a round's updates are multiplied with.
 
@@ -135,11 +142,13 @@ def direction(
         mean: X, the weighted mean of the updates, float64, shape (d,).
         step: s: the learning rate of fedavg, or one number a parameter (see `steps.elementwise_step`).
         nodes: of the quadrature.
+        start: U(w), if it is known: the last round's `end`.
 
     Raises:
         UtilityError: the utility or its gradient is not finite.
     """
-    start, end = utility.value(before.astype(np.float64)), utility.value(after.astype(np.float64))
+    start = utility.value(before.astype(np.float64)) if start is None else start
+    end = utility.value(after.astype(np.float64))
     path = path_gradient(utility, before, after, nodes)
     if not (math.isfinite(start) and math.isfinite(end) and np.isfinite(path).all()):
         raise UtilityError("The utility or its gradient is not finite.")

@@ -4,6 +4,7 @@ Server and organisations call this with the same public models and the same rows
 two openings each looks at one half of the rows, so that the two numbers of an organisation give its value an interval.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -38,7 +39,13 @@ def openings(utility: Divisible, count: int, seed: int) -> list[Divisible]:
 
 
 def directions(
-    parts: list[Divisible], before: Numbers, after: Numbers, mean: Array, step: float | Array = 1.0
+    parts: Sequence[Divisible],
+    before: Numbers,
+    after: Numbers,
+    mean: Array,
+    step: float | Array = 1.0,
+    *,
+    starts: Sequence[float | None] = (),
 ) -> list[Direction]:
     """Find the direction of a round for every opening; arguments as in `direction`.
 
@@ -48,4 +55,5 @@ def directions(
     Raises:
         UtilityError: a utility or its gradient is not finite.
     """
-    return [direction(part, before, after, mean, step) for part in parts]
+    known = starts or [None] * len(parts)
+    return [direction(part, before, after, mean, step, start=start) for part, start in zip(parts, known, strict=True)]

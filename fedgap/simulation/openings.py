@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from fedgap.contribution.direction import Direction
 from fedgap.contribution.errors import UtilityError
-from fedgap.contribution.interval import Interval, half_split
+from fedgap.contribution.interval import Interval, half_split, halves
 from fedgap.contribution.openings import Divisible, directions, openings
 from fedgap.contribution.window import last_round
 from fedgap.ids import OrgId
@@ -34,6 +34,7 @@ class Openings:
         shards: evaluation rows.
         assessor: the members' recomputation, which is told what each round did.
         seed: of the halves.
+        apart: whether each opening has a model of its own, so that they may be computed at the same time.
         utilities: U before the first round, then after each round.
         gains: of each round, by the period's own rows.
         halves: rows behind each opening, summed over the periods.
@@ -44,6 +45,7 @@ class Openings:
     shards: Shards
     assessor: Assessor
     seed: int
+    apart: bool = False
     utilities: list[float] = field(default_factory=list)
     gains: dict[int, float] = field(default_factory=dict)
     values: dict[OrgId, list[Fraction]] = field(default_factory=dict)
@@ -82,11 +84,23 @@ class Openings:
             self.assessor.moved[number] = moved
         try:
             if found is None:
-                found = directions(self._on(number), moved.before, moved.after, mean, moved.step)
+                found = directions(self.parts_on(number), moved.before, moved.after, mean, moved.step)
         except UtilityError:
             return  # without a direction the round is left out, which the statement says
         self.gains[number] = math.fsum(one.gain for one in found) / len(found)
         self.opener.propose(released, [one.unrounded for one in found])
+
+    def parts_on(self, round_: int) -> list[Divisible]:
+        """The utility that a round's directions are taken of: on its period's rows, or on a half for each opening."""
+        period = self.periods.of(round_)
+        if self._directed[0] != period:
+            utility_on, rows = self.assessor.utility_on, self.shards.of(period)
+            if self.apart and self.assessor.manifest.openings > 1:
+                made = [utility_on(rows.take(half)) for half in halves(len(rows), self.seed)]
+            else:
+                made = openings(utility_on(rows), self.assessor.manifest.openings, self.seed)
+            self._directed = (period, made)
+        return self._directed[1]
 
     def settle(self, period: int) -> Settlement | None:
         """Open a period; None if the window closed before it.
@@ -101,7 +115,7 @@ class Openings:
         self.assessor.forget()
         for one in settled.valued:
             self._count(one.organisation, one.values)
-        sizes = [utility.rows for utility in self._on(rounds[0])]
+        sizes = [utility.rows for utility in self.parts_on(rounds[0])]
         self.halves = [a + b for a, b in zip(self.halves or [0] * len(sizes), sizes, strict=True)]
         return settled
 
@@ -115,7 +129,7 @@ class Openings:
         rounds = self.periods.rounds_of(settled.period)
         return _ends(
             {one.organisation: list(one.values) for one in settled.valued},
-            [utility.rows for utility in self._on(rounds[0])],
+            [utility.rows for utility in self.parts_on(rounds[0])],
         )
 
     def intervals(self) -> dict[OrgId, Interval]:
@@ -136,14 +150,6 @@ class Openings:
     def _count(self, org: OrgId, parts: Sequence[Fraction]) -> None:
         before = self.values.get(org, [Fraction(0)] * len(parts))
         self.values[org] = [a + b for a, b in zip(before, parts, strict=True)]
-
-    def _on(self, round_: int) -> list[Divisible]:
-        period = self.periods.of(round_)
-        if self._directed[0] != period:
-            whole = self.assessor.utility_on(self.shards.of(period))
-            made = openings(whole, self.assessor.manifest.openings, self.seed)
-            self._directed = (period, made)
-        return self._directed[1]
 
 
 def _split(values: Mapping[OrgId, Sequence[Fraction]], sizes: Sequence[int]) -> list[Interval]:

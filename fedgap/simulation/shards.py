@@ -61,6 +61,7 @@ def deal(
     seed: int,
     witness: bytes | None,
     salts: Callable[[int], Rand] | None = None,
+    file: bytes | None = None,
 ) -> Shards:
     """Deal the rows to the periods, at random but for the seed, and commit to them if the source says so.
 
@@ -72,6 +73,7 @@ def deal(
         seed: of the dealing.
         witness: public key of the witness, if the source is one.
         salts: source of the salts of a shard, by its number; None takes them from the seed, as a simulation may.
+        file: digest of the file that everybody has, for public rows; None where there is one process.
 
     Raises:
         BadManifestError: source and rows do not fit together.
@@ -84,10 +86,13 @@ def deal(
         parts = tuple(chosen.take(np.sort(part)) for part in np.array_split(order, periods))
     draw = salts or (lambda number: seeded("evaluation-salts", seed, number))
     shown = tuple(_salted(part, draw(number)) for number, part in enumerate(parts)) if source == "committed" else ()
+    fixed = [Shard(root=rows_root(part), rows=len(part)) for part in shown]
+    if source == "public" and file is not None:
+        fixed = [Shard(root=file, rows=len(chosen))]
     evaluation = Evaluation(
         source=source,
         rounds=rounds,
-        shards=tuple(Shard(root=rows_root(part), rows=len(part)) for part in shown),
+        shards=tuple(fixed),
         witness=witness if source == "witness" else None,
     )
     return Shards(evaluation=evaluation, rows=parts, shown=shown)

@@ -68,6 +68,7 @@ def test_a_cheat_is_worth_what_the_laws_say() -> None:
     assert pair["share_before"] <= pair["share_after_capped"] + 1e-9 <= pair["share_after"] + 1e-9
     split = found["split into two names"]
     assert split["share_after_merged"] < split["share_after"]
+    assert found["lying edge"] == {"named": 1, "others_apart": 0, "liar_gain": 0}
 
 
 def test_the_opened_value_is_the_plain_one_but_for_the_rounding_of_directions() -> None:

@@ -46,6 +46,7 @@ def test_a_full_run_leaves_a_whole_ledger_with_every_kind_that_applies(tmp_path:
         "ContributionEstimated": 4,
         "CreditConfirmed": 4,
         "CostClaimed": 4,
+        "CostBounded": 4,
         "FundingSettled": 1,
     }
     order = [type(record) for record in records(found)]
