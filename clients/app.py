@@ -1,5 +1,5 @@
-"""The entry that Flower's own commands look for; README.md says what is weaker then. All of it is in fedgap.flower."""  # noqa: INP001 - a folder of files to copy, not a package
+"""The entry that Flower's own commands look for: trainings of a simulation; README.md says what is weaker."""  # noqa: INP001 - a folder of files to copy, not a package
 
-from fedgap.flower.client_app import app
+from fedgap.flower.simulation import app
 
 __all__ = ["app"]

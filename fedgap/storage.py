@@ -86,6 +86,22 @@ def replace(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
     _replace(path, lambda file: file.write(content), mode)
 
 
+def replace_in_parts(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = PUBLIC) -> None:
+    """Put parts one after the other at `path` in one step, without joining them in memory first.
+
+    Raises:
+        DiskFullError, StorageError: as `replace`.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        for part in parts:
+            view = memoryview(part).cast("B")
+            for at in range(0, len(view), _PIECE_BYTES):
+                file.write(view[at : at + _PIECE_BYTES])
+
+    _replace(path, write, mode)
+
+
 def copy(source: Path, path: Path, *, mode: int = PUBLIC) -> None:
     """Put the content of a file at `path` in one step, without reading all of it into memory.
 

@@ -88,3 +88,12 @@ def test_make_folder_refuses_a_folder_in_which_it_may_not_write() -> None:
     """Found before hours of work, not when its result is to be written."""
     with pytest.raises(StorageError, match="/proc/self"):
         storage.make_folder(Path("/proc/self"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])
+def test_parts_stand_one_after_the_other_in_the_file(tmp_path: Path, size: int) -> None:
+    parts = (b"head", memoryview(os.urandom(size)), memoryview(bytes(range(12))).cast("I"))
+    storage.replace_in_parts(tmp_path / "file", parts)
+
+    assert (tmp_path / "file").read_bytes() == b"".join(parts)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644

@@ -17,15 +17,19 @@ class Schools(Deployment):
     """The first of the twelve schools.
 
     Attributes:
-        schools: how many.
+        schools: how many; the twelfth has the evaluation rows.
+        is_measured: whether contributions are measured at all.
     """
 
-    schools: int = 3
+    schools: int = 11
+    is_measured: bool = True
 
     def __post_init__(self) -> None:
         plan, *_ = (EXAMPLE / "federation.toml").read_text().split("[[organisation]]")
         plan = plan.replace("rounds = 40", f"rounds = {self.rounds}")
-        lines = ["[settlement]", "periods = 1", "[evaluation]", f'data = "{MEASURED_ON}.npz"']
+        lines = []
+        if self.is_measured:
+            lines += ["[settlement]", "periods = 1", "[evaluation]", f'data = "{MEASURED_ON}.npz"']
         lines += [line for name in self.names for line in ("[[organisation]]", f'id = "{name}"')]
         self.server.mkdir()
         federation = self.server / "federation.toml"

@@ -17,6 +17,7 @@ from fedgap.cli import ledger as _ledger
 from fedgap.cli import server as _server
 from fedgap.cli import show
 from fedgap.cli import simulate as _simulate
+from fedgap.cli import witness as _witness
 from fedgap.cli.app import app
 from fedgap.errors import FedgapError, InterruptedRunError
 
@@ -26,7 +27,7 @@ DONE, WRONG_USE, INTERRUPTED, INTERNAL = 0, 2, 3, 4
 INTERRUPTED_BY_TYPER = 130
 """What typer returns where click would let Ctrl-C through."""
 
-COMMANDS = (_bench, _client, _config, _doctor, _funding, _ledger, _server, _simulate)
+COMMANDS = (_bench, _client, _config, _doctor, _funding, _ledger, _server, _simulate, _witness)
 """Importing a command's module puts it into the tree."""
 
 

@@ -45,6 +45,9 @@ def join(
     invite: Annotated[str, typer.Argument(metavar="INVITE", help="The line that the operator sent.")],
     *,
     data: Annotated[str | None, typer.Option(help="Your own file; written into a new site.toml.")] = None,
+    evaluation_data: Annotated[
+        str | None, typer.Option(help="Your copy of the public rows, if the plan measures on such.")
+    ] = None,
     site: Annotated[Path, typer.Option(help="Settings of this site; written if missing.")] = DEFAULT_SITE,
     seal: Annotated[bool, typer.Option("--seal", help="Seal the keys under a passphrase.")] = False,
     passphrase_file: PassphraseFile = None,
@@ -71,7 +74,7 @@ def join(
         show.console.print(f"\nFingerprint to read to the operator: {joining.fingerprint}\n", markup=False)
     if not yes and not _confirmed("Does your organisation approve this plan?"):
         raise NotApprovedError("The plan was not approved.")
-    found = end_joining(joining, site, data=data)
+    found = end_joining(joining, site, data=data, evaluation=evaluation_data)
     if as_json:
         show.document(
             {
@@ -95,19 +98,16 @@ def run(
     site: SiteFile = DEFAULT_SITE,
     *,
     passphrase_file: PassphraseFile = None,
-    until_done: Annotated[bool, typer.Option("--until-done", help="End after the last round.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line for everything that happens.")
     ] = False,
 ) -> None:
-    """Take part: stays, trains when asked, comes back by itself when the server was away."""
+    """Take part: trains when asked, comes back when the server was away, ends when the federation has ended."""
     _need_flower()
     from fedgap.flower.supervisor import Supervisor  # noqa: PLC0415 - needs the extra
 
     passphrase = _passphrase(site, passphrase_file)
-    supervisor = Supervisor(
-        site=site, passphrase=passphrase, until_done=until_done, tell=_as_lines if as_json else _as_words
-    )
+    supervisor = Supervisor(site=site, passphrase=passphrase, tell=_as_lines if as_json else _as_words)
     signal.signal(signal.SIGTERM, _end)
     try:
         supervisor.run()
@@ -145,12 +145,14 @@ def status(site: SiteFile = DEFAULT_SITE, *, as_json: show.Json = False) -> None
 
 @client_app.command()
 def approve(
-    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Of the manifest, as the client printed it.")],
+    digest: Annotated[
+        str, typer.Argument(metavar="DIGEST", help="Of the manifest or policy, as the client printed it.")
+    ],
     site: SiteFile = DEFAULT_SITE,
     *,
     as_json: show.Json = False,
 ) -> None:
-    """Approve a new version of the roster that goes beyond what was approved before."""
+    """Approve a new version of the roster or of the funding policy that goes beyond what was approved before."""
     _need_flower()
     from fedgap.flower.standing import approve_manifest  # noqa: PLC0415 - needs the extra
 

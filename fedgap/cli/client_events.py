@@ -6,7 +6,7 @@ from typing import Any
 DONE = {"invite": "takes part", "relay": "trained and uploaded", "certificate": "done"}
 
 
-def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911 - one line for each kind
+def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each kind
     """Put one event of the working process into a sentence; empty for what nobody needs to read."""
     match event:
         case {"event": "connected"}:
@@ -20,6 +20,8 @@ def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911 - one line
             return f"Sent the statistics of the training rows ({size:,} bytes)."
         case {"event": "answered", "status": "ok", "purpose": "sums", "round": number}:
             return f"Caught up with a sum before round {number}."
+        case {"event": "transfer", "way": way, "bytes": size, "total": total}:
+            return f"{'Sent' if way == 'up' else 'Received'} {size / 1e6:.0f} of {total / 1e6:.0f} MB."
         case {"event": "settled", "period": period, "confirmed": True}:
             return f"Period {period} is settled: our own number and the total are right, and we confirmed them."
         case {"event": "settled", "period": period, "code": code}:
@@ -33,4 +35,6 @@ def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911 - one line
             return f"The working process ended; starting it again in {seconds:.0f} s."
         case {"event": "done", "model": model, "rounds": rounds}:
             return f"All {rounds} rounds are done; the model is {model}."
+        case {"event": "ended"}:
+            return "The federation has ended: all rounds are done and settled, and nothing more is asked of this site."
     return ""

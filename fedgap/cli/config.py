@@ -1,4 +1,4 @@
-"""`fedgap config`: check a federation.toml, or explain what may stand in one."""
+"""`fedgap config`: check a federation.toml, or explain what may stand in any of fedgap's files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,9 @@ from fedgap.config.reference import SectionHelp, as_document, as_page, reference
 from fedgap.config.summary import summary
 from fedgap.errors import UsageError
 
-config_app = typer.Typer(name="config", help="Check a federation.toml, or explain its keys.", no_args_is_help=True)
+config_app = typer.Typer(
+    name="config", help="Check a federation.toml, or explain every key of every file.", no_args_is_help=True
+)
 app.add_typer(config_app, name="config")
 
 
@@ -61,7 +63,7 @@ def explain(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/configuration.md.")] = False,
     as_json: show.Json = False,
 ) -> None:
-    """Every key of federation.toml: meaning, allowed values, unit, default."""
+    """Every key of federation.toml, site.toml, server.toml and policy.toml: meaning, allowed values, unit, default."""
     if markdown and (as_json or wanted is not None):
         raise UsageError("--markdown prints the whole page.", remedy="Give it alone.")
     if markdown:

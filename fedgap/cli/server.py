@@ -4,16 +4,20 @@ import datetime as dt
 import signal
 import threading
 import time
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from fedgap.cli import show
 from fedgap.cli.app import app
-from fedgap.errors import MissingExtraError
+from fedgap.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from fedgap.flower.policy_work import Proposal
 
 server_app = typer.Typer(name="server", help="Run a federation: invite, train, back up.", no_args_is_help=True)
 app.add_typer(server_app, name="server")
@@ -129,13 +133,46 @@ def revoke(org: Org, *, folder: In = Path(), as_json: show.Json = False) -> None
         show.console.print(f"{org} takes part no longer.", markup=False)
 
 
+@server_app.command("policy")
+def policy(
+    new: Annotated[
+        Path | None, typer.Argument(metavar="[NEW.TOML]", help="The new policy.toml.", show_default=False)
+    ] = None,
+    *,
+    folder: In = Path(),
+    from_period: Annotated[
+        int | None, typer.Option(min=2, help="From which period it applies.", show_default="the next")
+    ] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take back what waits for the members.")] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Propose a new funding policy from a later period on; it applies once a quorum of members has approved it."""
+    home = _flower(folder)
+    from fedgap.flower import policy_work  # noqa: PLC0415 - loads Flower
+
+    if withdraw == (new is not None):
+        raise UsageError("Name either a new policy.toml or --withdraw.", remedy="See fedgap server policy --help.")
+    if new is None:
+        policy_work.withdraw(home)
+        if as_json:
+            show.document({"withdrawn": True})
+        else:
+            show.console.print("Nothing is proposed any more; the policy in force goes on.")
+        return
+    made = policy_work.propose(home, new, from_period=from_period)
+    if as_json:
+        show.document(_proposal(made))
+    else:
+        _show_proposal(_proposal(made))
+
+
 @server_app.command("status")
 def status(folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(), *, as_json: show.Json = False) -> None:
     """Say how things stand."""
     home = _flower(folder)
     from fedgap.flower import desk_work  # noqa: PLC0415 - loads Flower
 
-    found = desk_work.status(home)
+    found = desk_work.status(home) | {"policy": _waiting_policy(home)}
     if as_json:
         show.document(found)
     else:
@@ -201,6 +238,30 @@ def _check(**server: object) -> None:
         raise ConfigError(problems, name="fedgap server init")
 
 
+def _waiting_policy(home: Any) -> dict[str, Any] | None:  # noqa: ANN401 - as below
+    from fedgap.flower import policy_work  # noqa: PLC0415 - loads Flower
+
+    made = policy_work.proposed(home)
+    return None if made is None else _proposal(made)
+
+
+def _proposal(made: "Proposal") -> dict[str, Any]:
+    return asdict(made) | {"changes": list(made.changes), "unapproved": list(made.unapproved)}
+
+
+def _show_proposal(found: dict[str, Any]) -> None:
+    """Say what is proposed, and what has to happen."""
+    missing = ", ".join(found["unapproved"]) or "nobody is missing"
+    lines = [
+        f"Version {found['version']} of the funding policy, from period {found['from_period']}:",
+        *(f"  {change}" for change in found["changes"]),
+        f"{found['needed']} members must approve it before that period begins; not yet: {missing}.",
+        f"At each: fedgap client approve {found['digest']}",
+    ]
+    for line in lines:
+        show.console.print(line, markup=False, emoji=False)
+
+
 def _say(sentence: str) -> None:
     show.progress_console.print(f"{dt.datetime.now():%H:%M:%S} {sentence}", markup=False)  # noqa: DTZ005 - a person's clock
 
@@ -220,3 +281,5 @@ def _show_status(found: dict[str, Any]) -> None:
     if found["proposed"] is not None:
         unsigned = ", ".join(found["proposed"]["unsigned"])
         show.console.print(f"Version {found['proposed']['version']} of the manifest waits for: {unsigned}.")
+    if found["policy"] is not None:
+        _show_proposal(found["policy"])

@@ -23,7 +23,7 @@ def check_address(address: str) -> str:
 
 
 class Operator(Section):
-    """The `[server]` section of server.toml."""
+    """Where an operator's server listens, under which name and certificate, and how long it waits."""
 
     address: Annotated[Shown, AfterValidator(check_address)] = Field(
         description="what participants connect to, as it stands in invitations"
@@ -43,9 +43,14 @@ class Operator(Section):
         'their system; by default "own" with certificate = "own", else "system"',
     )
     wait_s: float = Field(
-        default=86400.0, gt=0, description="how long the server waits for missing organisations before it stops"
+        default=86400.0,
+        gt=0,
+        description="how long the server waits for missing organisations before it stops",
+        json_schema_extra={"unit": "s"},
     )
-    invite_hours: int = Field(default=72, ge=1, le=8760, description="how long an invitation is valid")
+    invite_hours: int = Field(
+        default=72, ge=1, le=8760, description="how long an invitation is valid", json_schema_extra={"unit": "hours"}
+    )
     attempts: int = Field(default=5, ge=1, le=1000, description="how often a round is tried")
 
     @property

@@ -80,6 +80,10 @@ class Organisation(Section):
         description="attested rows, in place of the counted training rows; given by all organisations or by none",
         json_schema_extra={"unit": "rows", "default_text": "its training rows"},
     )
+    processors: int = Field(
+        default=1, ge=1, le=10**4, description="processors it may claim the time of at once: threads in its site.toml"
+    )
+    gpus: int = Field(default=1, ge=1, le=10**3, description="GPUs it may claim the time of at once")
     behave: Behave = Field(
         default=Behaviour(),
         description="what it does, in simulation only: be honest, send no update, send it negated, "

@@ -114,9 +114,18 @@ class Evaluation(Section):
         "configuration",
         json_schema_extra={"default_text": "the organisations' test rows"},
     )
+    witness: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="public key of the witness, who recomputes and signs what contributions are measured along; a "
+        "simulation makes one of its own",
+        json_schema_extra={"allowed": "64 hexadecimal digits, from `fedgap witness init`", "default_text": "none"},
+    )
 
     def broken_rules(self) -> Iterator[Problem]:
         """Rows that everyone has to check must be shown, and rows only a witness may see must not."""
+        if self.witness is not None and self.source != "witness":
+            yield Problem("witness", 'Only source = "witness" has one.', 'Write source = "witness", or remove it.')
         if self.source == "committed" and self.reveal == "never":
             yield Problem(
                 "reveal",

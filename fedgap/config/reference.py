@@ -1,4 +1,4 @@
-"""The manual of federation.toml, made from the models that check it: no key is explained in two places."""
+"""The manual of fedgap's TOML files, made from the models that check them: no key is explained in two places."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -6,11 +6,13 @@ from typing import Any
 
 from fedgap.config.baselines import Baselines
 from fedgap.config.federation import Federation
+from fedgap.config.operator import Operator
 from fedgap.config.organisation import Organisation
 from fedgap.config.phrases import Schema, allowed, written
 from fedgap.config.policy import Costs, Owner, Period, PolicyRule, Price
 from fedgap.config.protocol import Evaluation, SecAgg, Settlement
 from fedgap.config.section import Section, nearest
+from fedgap.config.site import Limits, SitePlace
 from fedgap.config.task import CustomOptions, ImageOptions, TabularOptions
 from fedgap.config.training import Server, Training
 from fedgap.errors import UsageError
@@ -28,22 +30,29 @@ MODELS: Sequence[tuple[str, str, str, type[Section]]] = (
     ("settlement", "[settlement]", "", Settlement),
     ("evaluation", "[evaluation]", "", Evaluation),
     ("baselines", "[baselines]", "", Baselines),
+    ("site", "[site]", "site.toml", SitePlace),
+    ("limits", "[limits]", "site.toml", Limits),
+    ("server", "[server]", "server.toml", Operator),
     ("policy", "[policy]", "policy.toml", PolicyRule),
     ("costs", "[costs]", "policy.toml", Costs),
     ("period", "[[period]]", "policy.toml", Period),
     ("price", "[[price]]", "policy.toml", Price),
     ("owner", "[[owner]]", "policy.toml", Owner),
 )
-"""Name, header as it is written, tasks it belongs to, model."""
+"""Name, header as it is written, tasks or file it belongs to (federation.toml if none is named), model."""
+
+FILES = ("federation.toml", "site.toml", "server.toml", "policy.toml")
 
 INTRODUCTION = """\
-# federation.toml, key by key
+# Configuration, key by key
 
 Made by `fedgap config explain --markdown`; after a change, `make docs` makes it again.
 
 `fedgap config check federation.toml` reports every problem of a file at once, each with its key. Unknown keys are
 refused. Where a number is wanted, a whole number will do. Paths start from the folder of the file. The last sections
-belong to policy.toml, the funder's file ([money.md](money.md)); `fedgap funding check policy.toml` checks one.
+belong to other files: site.toml, which stays with a participant ([participants.md](participants.md)); server.toml, the
+operator's ([operations.md](operations.md)); policy.toml, the funder's ([money.md](money.md)).
+`fedgap config explain site.toml` shows one file's.
 
 A complete file; everything else has a default:"""
 
@@ -88,7 +97,7 @@ class KeyHelp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectionHelp:
-    """What one section holds; `tasks` is empty unless it belongs to some tasks only."""
+    """What one section holds; `tasks` is empty unless it belongs to some tasks, or to another file."""
 
     name: str
     header: str
@@ -97,12 +106,12 @@ class SectionHelp:
     keys: tuple[KeyHelp, ...]
 
     def title(self) -> str:
-        """Name the section, and the tasks it belongs to."""
+        """Name the section, and the tasks or the file it belongs to."""
         return f"{self.header} of {self.tasks}" if self.tasks else self.header
 
 
 def reference(wanted: str | None = None) -> tuple[SectionHelp, ...]:
-    """Explain every section, or one section (`training`), or one key (`training.lr`).
+    """Explain every section, or one section (`training`), one key (`training.lr`), one file (`site.toml`).
 
     Raises:
         UsageError: there is no such section or key.
@@ -110,12 +119,15 @@ def reference(wanted: str | None = None) -> tuple[SectionHelp, ...]:
     every = tuple(_section(*model) for model in MODELS)
     if wanted is None:
         return every
+    if wanted in FILES:
+        return tuple(one for one in every if wanted == (one.tasks if one.tasks in FILES else FILES[0]))
     name, _, key = wanted.strip("[]").partition(".")
     found = tuple(_only(key, (section for section in every if section.name == name)))
     if not found:
         known = [section.name for section in every] + [f"{one.name}.{key.key}" for one in every for key in one.keys]
+        known += FILES
         raise UsageError(
-            f"federation.toml has no section or key {wanted!r}.",
+            f"There is no section or key {wanted!r}.",
             remedy=nearest(wanted, known) or "`fedgap config explain` lists all of them.",
         )
     return found

@@ -90,6 +90,12 @@ class SitePlace(Section):
         description="address of the federation's server", json_schema_extra={"allowed": '"https://HOST:PORT"'}
     )
     data: Shown = Field(description="path of the organisation's own file, from the folder of site.toml")
+    evaluation_data: Shown | None = Field(
+        default=None,
+        description="path of the public rows that the federation measures contributions on, from the folder of "
+        "site.toml; only a plan with public rows needs it",
+        json_schema_extra={"default_text": "none"},
+    )
     folder: Shown = Field(
         default="fedgap-site",
         description="folder for keys, journal and logs, from the folder of site.toml; private to this account",
@@ -162,6 +168,12 @@ class SiteConfig:
     def data(self) -> Path:
         """The organisation's own file."""
         return self.base / self.site.data
+
+    @property
+    def evaluation_data(self) -> Path | None:
+        """The public rows that contributions are measured on, if the site has them."""
+        name = self.site.evaluation_data
+        return None if name is None else self.base / name
 
     @property
     def folder(self) -> Path:

@@ -14,6 +14,13 @@ WEIGHTS = {
 }
 MODELS = {"linear": "a linear model", "mlp": "a multi-layer perceptron", "cnn": "a convolutional network"}
 
+MEASURED = {
+    "public": "Contributions are measured on public rows: everybody can check them, and could have trained on them.",
+    "witness": "Contributions are measured on rows that only a witness sees; everybody else relies on its signature.",
+    "server_chooses_directions": "The server chooses what contributions are measured along: it can learn chosen "
+    "properties of an update, one number per period.",
+}
+
 
 def summary(config: FederationConfig) -> tuple[str, ...]:
     """Say who learns what together and how; one sentence an item."""
@@ -23,6 +30,8 @@ def summary(config: FederationConfig) -> tuple[str, ...]:
         f = most_colluders(members) if config.secagg.f is None else config.secagg.f
         quorum = least_quorum(members, f) if config.secagg.quorum is None else config.secagg.quorum
         sentences.append(f"Secure aggregation tolerates {f} colluders; {quorum} organisations open a sum.")
+    if config.evaluation is not None and config.evaluation.source in MEASURED:
+        sentences.append(MEASURED[config.evaluation.source])
     sentences.append(_baselines(config))
     return tuple(sentences)
 

@@ -39,6 +39,11 @@ class Allowance:
         with self._lock:
             self._rooms.pop(message, None)
 
+    def waits_for(self, message: str) -> bool:
+        """Tell whether an answer to a message would still be taken."""
+        with self._lock:
+            return message in self._rooms
+
     def may_answer(self, node: int, message: str, *, objects: int, size_bytes: int) -> bool:
         """Tell whether a node may announce an answer of so many objects; the announcement counts too."""
         with self._lock:
@@ -47,6 +52,12 @@ class Allowance:
                 return False
             room.left -= size_bytes
             return room.left >= 0
+
+    def arrived_bytes(self, message: str) -> int:
+        """Tell how many bytes of the answer to a message have come."""
+        with self._lock:
+            room = self._rooms.get(message)
+            return 0 if room is None else room.most - room.left
 
     def takes(self, node: int, size_bytes: int) -> bool:
         """Tell whether a node may send an object of this size, and count it."""

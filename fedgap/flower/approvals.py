@@ -16,6 +16,7 @@ from fedgap.flower.desk import Desk
 from fedgap.flower.enrolment import ApproveRequest, ManifestReply
 from fedgap.flower.limits import check_roster, check_task
 from fedgap.flower.membership import Membership, SiteFolder
+from fedgap.ids import OrgId
 from fedgap.secagg.errors import BadManifestError
 from fedgap.secagg.manifest import Approval, Manifest, SignedManifest, approve, check_amendment, check_founding
 
@@ -92,11 +93,12 @@ class Approvals:
         force = approved[-1] if approved else None
         last = force if force is not None or not earlier else earlier[-1]
         for signed in self._new(reply, last):
-            ours = force is not None or self.membership.org in {member.id for member in signed.manifest.members}
+            held = _key_of(signed.manifest, self.membership.org)
+            ours = force is not None or held in {identity.public for identity in self._identities()}
             try:
                 _check_signatures(last, signed)
                 if ours:
-                    self.judge(signed.manifest, before=None if force is None else force.manifest)
+                    self.judge(signed.manifest, before=None if force is None else force.manifest, key=held)
                 else:  # from before this site joined: not ours to judge, but the sums of its rounds are signed by it
                     check_manifest(signed.manifest, self.founding, None)
             except FedgapError as error:
@@ -106,20 +108,27 @@ class Approvals:
             last, force = signed, signed if ours else None
         if reply.proposed is not None and not waiting:
             waiting += self._sign(_read(reply.proposed), force, desk)
-        if force is not None and self.identity.public not in {member.public for member in force.manifest.members}:
+        newest = None if last is None else _key_of(last.manifest, self.membership.org)
+        if newest != self.identity.public and (newest is not None or force is not None):
             waiting.append(NewKeyError("This site's key is not in the manifest in force."))
             force = None
         return Standing(force=force, waiting=tuple(waiting))
 
-    def judge(self, manifest: Manifest, *, before: Manifest | None) -> None:
+    def judge(self, manifest: Manifest, *, before: Manifest | None, key: bytes | None = None) -> None:
         """Decide whether this site goes along with a manifest.
+
+        Args:
+            manifest: what the server shows.
+            before: the version that this site goes along with so far.
+            key: the key of our line, if it may be the one from before ours was changed.
 
         Raises:
             LimitError, CharterError, OtherServerError: it does not.
             NeedsApprovalError: a person has to decide.
         """
         name = self.founding.config.organisation(self.membership.org).name
-        own = Line(org=self.membership.org, name=name, public=self.identity.public, rows=0)
+        ours = key if key in {identity.public for identity in self._identities()} else None
+        own = Line(org=self.membership.org, name=name, public=ours or self.identity.public, rows=0)
         check_manifest(manifest, self.founding, own)
         check_task(self.limits, self.founding.config)
         check_roster(self.limits, manifest)
@@ -139,6 +148,10 @@ class Approvals:
         what += [f"changed: {', '.join(others)}"] if others else []
         cause = f"Version {manifest.version} of the roster waits for your approval ({'; '.join(what)})."
         raise NeedsApprovalError(cause, digest=digest)
+
+    def _identities(self) -> list[Identity]:
+        """Our key, and the one before it."""
+        return [self.identity, *([] if self.earlier is None else [self.earlier])]
 
     def _new(self, reply: ManifestReply, force: SignedManifest | None) -> list[SignedManifest]:
         known = 0 if force is None else force.manifest.version
@@ -180,6 +193,10 @@ def _changed(before: Manifest, now: Manifest) -> Sequence[str]:
     found = [f"{org} left" for org in old if org not in new]
     found += [f"key of {org}" for org in old if org in new and old[org].public != new[org].public]
     return found + [f"weight of {org}" for org in old if org in new and old[org].weight != new[org].weight]
+
+
+def _key_of(manifest: Manifest, org: OrgId) -> bytes | None:
+    return next((member.public for member in manifest.members if member.id == org), None)
 
 
 def _check_signatures(before: SignedManifest | None, signed: SignedManifest) -> None:

@@ -6,7 +6,7 @@ Nothing here is secret and nothing here decides anything.
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,8 +28,10 @@ class RoundLine:
         loss: weighted mean training loss.
         seconds: from the first invitation to the model, over all attempts.
         exchanges: seconds of each exchange.
+        calls: of nodes over HTTP, all of them together.
         bytes_up, bytes_down: of messages.
-        accounting_s: of `seconds`, for the ledger and the directions at the server.
+        accounting_s: of `seconds`, for the ledger, the directions and all that settlement adds to a round here.
+        accounting: the same by part, and the processor time of each part (see `fedgap.flower.stopwatch`).
     """
 
     round: int
@@ -38,9 +40,11 @@ class RoundLine:
     loss: float
     seconds: float
     exchanges: dict[str, float]
+    calls: int
     bytes_up: int
     bytes_down: int
     accounting_s: float = 0.0
+    accounting: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,6 +87,11 @@ class Board:
         with self._lock:
             self.heard[org] = (what, time.time())
             self._write(at_once=False)
+
+    def tell(self, org: OrgId, what: str) -> None:
+        """Note what was heard from an organisation, and say it to whoever watches."""
+        self.say(f"{org}: {what}")
+        self.hear(org, what)
 
     def finish(self, line: RoundLine) -> None:
         """Note a finished round."""

@@ -5,13 +5,14 @@ transaction, durable when it returns. Of a one-time code only a hash is kept.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from fedgap.crypto import digest, is_signed
+from fedgap.crypto.canonical import Value
 from fedgap.errors import FedgapError
 from fedgap.flower.enrolment import EnrolRequest, InviteExpiredError, InviteUsedError
 from fedgap.ids import OrgId
@@ -163,9 +164,10 @@ class Book:
         with self._open() as book:
             book.execute(change, (statistics, shape, org))
 
-    def sign(self, manifest: bytes, public: bytes, signature: bytes) -> bool:
-        """Keep a signature under a manifest's digest; tell whether it is valid."""
-        if not is_signed(public, signature, "manifest", manifest):
+    def sign(self, manifest: bytes, public: bytes, signature: bytes, *, said: Sequence[Value] = ()) -> bool:
+        """Keep a signature under a manifest's digest, or under another name of what was `said`; tell if it is valid."""
+        label, *words = said or ("manifest", manifest)
+        if not is_signed(public, signature, str(label), *words):
             return False
         with self._open() as book:
             book.execute("INSERT OR REPLACE INTO approval VALUES (?, ?, ?)", (manifest, public, signature))

@@ -17,11 +17,13 @@ from fedgap.flower.desk import Desk
 from fedgap.flower.egress import EgressLog
 from fedgap.flower.finding import Finding, Found, tried
 from fedgap.flower.limits import LimitError, TooManyRoundsError, check_task
+from fedgap.flower.measuring import HAVE_THEM, EvaluationError, file_digest, is_public
 from fedgap.flower.membership import Membership, SiteFolder
 from fedgap.flower.meter import Machine, Meter
 from fedgap.flower.preparation import Statistics
 from fedgap.flower.workplace import Workplace, told
 from fedgap.learning.vector import build, pick_device
+from fedgap.simulation.sites import load_rows
 from fedgap.storage import StorageError
 
 BYTES_A_PARAMETER = 8
@@ -55,12 +57,14 @@ def check_site(path: Path) -> Iterator[Finding]:
         config=told(membership.document, site.base),
         org=membership.org,
         source=site.data,
+        evaluation_data=site.evaluation_data,
         limits=site.limits,
         meter=Meter(Machine()),
     )
     attempts: tuple[tuple[str, Callable[[], Found]], ...] = (
         ("task", lambda: _task(site, place)),
         ("data", lambda: _data(place)),
+        *([("evaluation", lambda: _evaluation(place))] if is_public(place.config) else []),
         ("disk", lambda: _disk(site, place)),
         ("limits", lambda: _limits(site, place)),
         ("connection", lambda: _connection(folder, membership)),
@@ -84,6 +88,16 @@ def _data(place: Workplace) -> Found:
     sent = unpack(Statistics, place.statistics())
     text = f"{len(data)} rows of {place.source} train; their statistics ({len(sent.content)} bytes) are sent once"
     return text, {"train_rows": len(data), "statistics_bytes": len(sent.content)}
+
+
+def _evaluation(place: Workplace) -> Found:
+    """Whether it is the plan's file is seen when there is a manifest; a file that is missing is seen at once."""
+    path = place.evaluation_data
+    if path is None:
+        raise EvaluationError("The plan measures on public rows; this site names none.", remedy=HAVE_THEM)
+    named = file_digest(path).hex()[:16]
+    rows = len(load_rows(place.task, path, place.org))
+    return f"{rows} public rows in {path} (digest {named}) measure contributions", {"rows": rows, "digest": named}
 
 
 def _disk(site: SiteConfig, place: Workplace) -> Found:

@@ -1,6 +1,6 @@
 """The process that works: one site, resident, started and watched by `fedgap.flower.supervisor`.
 
-Started as `python -m fedgap.flower.child SITE EVENTS [until-done]`: EVENTS is the number of a pipe into which it writes
+Started as `python -m fedgap.flower.child SITE EVENTS`: EVENTS is the number of a pipe into which it writes
 what happens, one JSON object a line. The first line of its standard input is the passphrase, as JSON; when that stream
 ends, so does the process, because nobody watches it any more.
 """
@@ -26,22 +26,22 @@ FAILED, WRONG_USE, DONE = 1, 2, 0
 
 
 def main() -> int:
-    """Work until the server has nothing more, a signal comes, or the watcher is gone."""
-    site_path, pipe, *more = sys.argv[1:]
+    """Work until the federation has ended, a signal comes, or the watcher is gone."""
+    site_path, pipe = sys.argv[1:]
     say = _speaker(int(pipe))
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the watcher too; it says SIGTERM
     passphrase = json.loads(sys.stdin.readline() or "null")
     threading.Thread(target=_end_with_the_watcher, daemon=True).start()
     try:
-        _work(load_site(Path(site_path)), passphrase, say, until_done="until-done" in more)
+        _work(load_site(Path(site_path)), passphrase, say)
     except FedgapError as error:
         say("failed", code=error.code, cause=error.cause, remedy=error.remedy, status=error.exit_status)
         return WRONG_USE
     return DONE
 
 
-def _work(site: SiteConfig, passphrase: str | None, say: Any, *, until_done: bool) -> None:  # noqa: ANN401 - a callable
+def _work(site: SiteConfig, passphrase: str | None, say: Any) -> None:  # noqa: ANN401 - a callable
     folder = SiteFolder(site.folder)
     live_in(folder.flower)
     if site.limits.memory_gib is not None:
@@ -67,7 +67,7 @@ def _work(site: SiteConfig, passphrase: str | None, say: Any, *, until_done: boo
         earlier=folder.earlier_identity(passphrase),
     )
     try:
-        make_node(resident=resident, membership=membership, key=key, egress=egress, until_done=until_done).run()
+        make_node(resident=resident, membership=membership, key=key, egress=egress).run()
     finally:
         resident.close()
         egress.close()

@@ -182,6 +182,24 @@ class EnrolReply(_Body):
     manifest: str | None
 
 
+class PolicyNotice(_Body):
+    """A version of the funding policy after the first.
+
+    Attributes:
+        version: from 2.
+        policy: canonical bytes in hexadecimal (`fedgap.funding.Policy`).
+        from_period: from when it applies.
+        in_force: whether it is in the ledger; else it waits for approvals.
+        approved: keys of the members that have approved it, in hexadecimal.
+    """
+
+    version: Annotated[int, Field(ge=2, le=2**40)]
+    policy: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=1 << 18)]
+    from_period: Annotated[int, Field(ge=1, le=2**40)]
+    in_force: bool
+    approved: tuple[Hex32, ...]
+
+
 class ManifestReply(_Body):
     """The manifest in force and the one that may follow; both packed `SignedManifest` in hexadecimal, or null.
 
@@ -192,6 +210,7 @@ class ManifestReply(_Body):
         shape: packed `preparation.Shape` in hexadecimal, or null while there is none.
         federation: `FederationConfig.document()` that the newest of these manifests is made from.
         policy: text of the funding policy, if there is one; the manifest holds its digest.
+        policies: later versions of it, in order.
         evaluation: packed `Evaluation` in hexadecimal: what contributions are measured on; null if they are not.
     """
 
@@ -201,11 +220,16 @@ class ManifestReply(_Body):
     shape: str | None
     federation: dict[str, Any]
     policy: str | None
+    policies: tuple[PolicyNotice, ...] = ()
     evaluation: str | None = None
 
 
 class ApproveRequest(_Body):
-    """A member signs a manifest: `fedgap.secagg.manifest.approve(manifest, identity).signature`."""
+    """A member signs a manifest: `fedgap.secagg.manifest.approve(manifest, identity).signature`.
+
+    Or a version of the funding policy: `manifest` is its name (`fedgap.funding.amendment.version_name`), `signature`
+    that of a `PolicyApproved`.
+    """
 
     organisation: Id
     manifest: Hex32

@@ -35,27 +35,20 @@ from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
-    iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPullError,
-    ObjectPushError,
-    ObjectUnavailableError,
-    inflate_object_from_contents,
-    pull_objects,
-    push_objects,
-)
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
-from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedgap.crypto import NodeKey
 from fedgap.errors import FedgapError
+from fedgap.flower.assembly import TooLargeError, put_together, send_apart
+from fedgap.flower.calls import Calls
 from fedgap.flower.contract import (
     MESSAGE_TYPE,
+    SMALL_BYTES,
     EnvelopeError,
     Reply,
     Request,
@@ -67,7 +60,11 @@ from fedgap.flower.contract import (
 HEARTBEAT_S = 10.0
 """The shortest Flower allows: who vanished is missed after twice this time."""
 
-MOST_OBJECT_TRIES = 60
+MOST_OBJECT_TRIES, PATIENCE_S = 60, 5.0
+"""How often a piece is asked for that the server announced and does not have yet, and the longest pause between."""
+
+MOST_BYTES = 1 << 33
+"""No message of a server is larger."""
 _AWAY = {408, 425, 429, 500, 502, 503, 504}
 _NO_ACTIVATION = 2004
 
@@ -95,6 +92,13 @@ class NotAdmittedError(FedgapError):
 
     code = "link.not-admitted"
     remedy = "Ask the operator whether this organisation is approved; check that this machine's clock is right."
+
+
+class ForgottenError(FedgapError):
+    """The server knew this connection and does not any more: it was started anew, or the key was taken away."""
+
+    code = "link.forgotten"
+    remedy = "After a restart of the server that is usual: the client comes online again by itself."
 
 
 class BusyKeyError(FedgapError):
@@ -132,23 +136,6 @@ class Incoming:
     message: Message = field(repr=False)
 
 
-@dataclass(slots=True)
-class _Counted:
-    """Sees every call: tells Flower's version, and counts bytes."""
-
-    moved: Callable[[str, int, int], None]
-    version: dict[str, str] = field(
-        default_factory=lambda: dict(RuntimeVersionMetadata.from_local_component("SuperNode").as_metadata())
-    )
-
-    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
-        """Stand around one call."""
-        context.request.headers.update(self.version)
-        response = call_next(context)
-        self.moved(context.rpc_method.rpartition("/")[2], len(context.request.content), len(response.content))
-        return response
-
-
 class Fleet:
     """A node of the server's fleet, from `connect` to `close`.
 
@@ -157,18 +144,28 @@ class Fleet:
         ca: PEM of the only CA that may vouch for the server; None trusts what the machine trusts.
         key: of this node.
         moved: called after each HTTP call with its name, bytes up and bytes down.
+        through: called while a large body travels with `down` or `up`, bytes so far and bytes in all.
     """
 
-    def __init__(self, address: str, *, ca: bytes | None, key: NodeKey, moved: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        ca: bytes | None,
+        key: NodeKey,
+        moved: Callable[[str, int, int], None],
+        through: Callable[[str, int, int], None] = lambda way, done, total: None,  # noqa: ARG005 - nobody listens
+    ) -> None:
         public = key.private.public_key()
-        self._public = public_key_to_bytes(public)
+        self._public, self._calls = public_key_to_bytes(public), Calls(moved)
         self._client = FleetHttpClient.from_server_address(
             address.removeprefix("https://"),
             insecure=False,
             root_certificates=ca,
-            interceptors=[_Counted(moved), NodeAuthHttpInterceptor(key.private, public)],
+            interceptors=[self._calls, NodeAuthHttpInterceptor(key.private, public)],
         )
         self._client._client.follow_redirects = False  # noqa: SLF001 - no public switch; nothing goes to another host
+        self._up, self._down = partial(through, "up"), partial(through, "down")
         self._node: Node | None = None
         self._ended = threading.Event()
 
@@ -191,12 +188,16 @@ class Fleet:
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         return int(self._node.node_id)
 
-    def ask(self) -> Announced | None:
+    def ask(self, *, wait_s: int = 0) -> Announced | None:
         """Ask whether there is a message; None if there is none.
+
+        Args:
+            wait_s: how long the server may hold the question open; one that cannot do that answers at once.
 
         Raises:
             LinkLostError, NotAdmittedError: the connection is gone.
         """
+        self._calls.wait_s = wait_s
         answer = _called(partial(self._client.PullMessages, PullMessagesRequest(node=self._node)))
         if not answer.messages_list:
             return None
@@ -210,16 +211,13 @@ class Fleet:
             GoneError: it cannot be had any more.
         """
         run, name = announced.head.metadata.run_id, announced.head.metadata.message_id
-        wanted = [tree.object_id for tree in iterate_object_tree(announced.tree)]
         try:
-            contents = pull_objects(wanted, partial(self._pull, run), max_tries_per_object=MOST_OBJECT_TRIES)
-            confirmation = ConfirmMessageReceivedRequest(node=self._node, run_id=run, message_object_id=name)
-            _called(partial(self._client.ConfirmMessageReceived, confirmation))
-            message = inflate_object_from_contents(name, contents)
-        except (ObjectPullError, KeyError, ValueError, TypeError) as error:
+            message = put_together(announced.tree, partial(self._pull, run), most_bytes=MOST_BYTES, moved=self._down)
+            if not self._calls.given:  # else the answer confirms it
+                confirmation = ConfirmMessageReceivedRequest(node=self._node, run_id=run, message_object_id=name)
+                _called(partial(self._client.ConfirmMessageReceived, confirmation))
+        except (ObjectPullError, TooLargeError, KeyError, ValueError, TypeError) as error:
             raise GoneError(f"A message could not be fetched ({type(error).__name__}).") from error
-        if not isinstance(message, Message):
-            raise GoneError("What was fetched is no message.")
         message.metadata.__dict__["_message_id"] = name
         request = _asked(message)
         return Incoming(request=request, message=remove_content_from_message(message))  # a body may be large: once
@@ -238,11 +236,13 @@ class Fleet:
             tree: ObjectTree = get_object_tree(reply_message)
             objects = get_all_nested_objects(reply_message)
             head = remove_content_from_message(reply_message)
+            if self._calls.is_bundling and len(reply.body) <= SMALL_BYTES:
+                self._calls.taken = {name: one.deflate() for name, one in objects.items()}
             answer = _called(partial(self._client.PushMessages, self._push_request(head, tree, seconds)))
             del reply_message
             push = partial(self._push, run, answer.session_id)
             try:
-                push_objects(objects, push, object_ids_to_push=set(answer.objects_to_push))
+                send_apart(objects, answer.objects_to_push, push, total=len(reply.body), moved=self._up)
             except ObjectPushError as error:
                 raise GoneError("The server takes no answer to this message any more.") from error
 
@@ -262,13 +262,19 @@ class Fleet:
         )
 
     def _pull(self, run: int, name: str) -> bytes:
+        """Give a piece: one that came with the announcement, or fetch it when the server has all of it."""
+        if name in self._calls.given:
+            return self._calls.given[name]
         request = PullObjectRequest(node=self._node, run_id=run, object_id=name)
-        answer = _called(partial(self._client.PullObject, request))
-        if not answer.object_found:
-            raise ObjectPullError(name, "not found")
-        if not answer.object_available:
-            raise ObjectUnavailableError(name)
-        return bytes(answer.object_content)
+        for trial in range(MOST_OBJECT_TRIES):
+            answer = _called(partial(self._client.PullObject, request))
+            if not answer.object_found:
+                raise ObjectPullError(name, "not found")
+            if answer.object_available:
+                return bytes(answer.object_content)
+            if self._ended.wait(min(PATIENCE_S, 0.05 * 2**trial)):
+                break
+        raise ObjectPullError(name, "not available")
 
     def _push(self, run: int, session: str, name: str, content: bytes) -> None:
         request = PushObjectRequest(

@@ -46,6 +46,13 @@ class MissingOrganisationsError(FedgapError):
     exit_status = 3
 
 
+class RosterChangedError(FedgapError):
+    """A later version of the manifest came into force while a round waited for members; nothing was opened."""
+
+    code = "server.roster-changed"
+    remedy = "The round begins again under the new version, by itself."
+
+
 @dataclass(slots=True, kw_only=True)
 class Gathering:
     """Waits for organisations.
@@ -85,43 +92,55 @@ class Gathering:
         end = self._end()
         while True:
             founding = self._found()
-            if founding is not None:
-                current = self.roster.update(founding, self.config(), self._members())
-                if current is not None:
-                    return founding, current
-                missing = dict.fromkeys(map(str, self.roster.unsigned()), "has not signed the manifest")
-            else:
+            if founding is None:
                 missing = self._missing()
                 if not missing:
                     self._prepare()
                     continue
+            elif not (missing := self._unready(founding)):
+                current = self._update(founding)
+                if current is not None:
+                    return founding, current
+                missing = dict.fromkeys(map(str, self.roster.unsigned()), "has not signed the manifest")
             self.wait("waiting for organisations", missing, end)
 
     def amend(self, founding: Founding) -> SignedManifest | None:
         """Look for newcomers and for a version that is signed by now; waits for nobody."""
         self._ask_newcomers(founding)
-        return self.roster.update(founding, self.config(), self._members())
+        return self._update(founding)
 
     def quorum(self, manifest: Manifest) -> Mapping[int, int]:
-        """Wait until enough members are connected to open a sum.
+        """Wait until enough members are connected, with the keys that the manifest names, to open a sum.
 
         Returns:
-            the nodes of all that are connected, by seat.
+            the nodes of all that are, by seat.
 
         Raises:
             MissingOrganisationsError: it takes too long.
+            RosterChangedError: a later version is in force now, perhaps with keys of those we waited for.
         """
         end, began = self._end(), time.monotonic()
         while True:
-            here = self._seats(manifest)
-            absent = {m.id for seat, m in enumerate(manifest.members) if seat not in here}
+            here, absent = self._seats(manifest)
             if len(here) >= manifest.quorum.u_min and (not absent or time.monotonic() - began > 2.0):  # noqa: PLR2004 - a moment for those who reconnect
                 return here
-            self.wait("waiting for a quorum", dict.fromkeys(map(str, absent), "is not connected"), end)
+            later = None if self._founding is None else self.amend(self._founding)
+            if later is not None and later.manifest != manifest:
+                raise RosterChangedError(f"Version {later.manifest.version} of the roster is in force.")
+            self.wait("waiting for a quorum", absent, end)
 
-    def _seats(self, manifest: Manifest) -> dict[int, int]:
-        nodes = self.nodes()
-        return {seat: nodes[member.id] for seat, member in enumerate(manifest.members) if member.id in nodes}
+    def _seats(self, manifest: Manifest) -> tuple[dict[int, int], dict[str, str]]:
+        """Tell which seats can be asked, at which nodes; and who cannot, and why."""
+        nodes, here, absent = self.nodes(), {}, {}
+        keys = {organisation.org: organisation.public for organisation in self.book.organisations()}
+        for seat, member in enumerate(manifest.members):
+            if keys.get(member.id) != member.public:
+                absent[str(member.id)] = "has new keys, which the others have not signed yet"
+            elif member.id not in nodes:
+                absent[str(member.id)] = "is not connected"
+            else:
+                here[seat] = nodes[member.id]
+        return here, absent
 
     def _found(self) -> Founding | None:
         if self._founding is None:
@@ -138,6 +157,21 @@ class Gathering:
         """Everybody who is approved and has answered what is asked before the first round."""
         everybody = [organisation for organisation in self._invited().values() if organisation is not None]
         return [o for o in everybody if o.standing == "approved" and o.statistics is not None and o.shape is not None]
+
+    def _between_keys(self) -> dict[OrgId, Enrolled]:
+        """Everybody who showed keys and is not ready with them: not approved yet, or not asked yet."""
+        ready = {organisation.org for organisation in self._members()}
+        return {org: o for org, o in self._invited().items() if o and o.standing in _KEYED and org not in ready}
+
+    def _unready(self, founding: Founding) -> dict[str, str]:
+        """Whom the first manifest waits for after all were asked once: who joined meanwhile, perhaps with new keys."""
+        if self.roster.in_force() is not None:
+            return {}
+        self._ask_newcomers(founding)
+        return {str(org): _PLAIN.get(o.standing, "has not told its rows") for org, o in self._between_keys().items()}
+
+    def _update(self, founding: Founding) -> SignedManifest | None:
+        return self.roster.update(founding, self.config(), self._members(), between_keys=self._between_keys())
 
     def _missing(self) -> dict[str, str]:
         """Whom the first manifest waits for, and why."""
@@ -243,6 +277,7 @@ def _fits(founding: Founding, answer: bytes) -> bool:
         return False
 
 
+_KEYED = ("waiting", "approved")
 _PLAIN = {
     "not invited": "is not invited: fedgap server invite",
     "invited": "has not joined yet",

@@ -127,30 +127,34 @@ def rotate_keys(text: str, site: Path, *, passphrase: str | None, now_s: float) 
     with folder.alone():
         membership = folder.membership()
         _refuse_other(folder, invite)
-        folder.keys(passphrase)
+        present, _ = folder.keys(passphrase)
+        earlier = folder.earlier_identity(passphrase)
+        in_force = {member.public for one in folder.manifests()[-1:] for member in one.manifest.members}
         identity, node = folder.make_keys(passphrase, which="keys-next")
         with EgressLog(folder.egress, to=invite.address) as egress:
             desk = Desk(membership.address, ca=membership.ca, egress=egress)
             desk.enrol(sign_enrolment(identity, invite, node.public))
-        folder.take_next_keys()
+        pending = earlier is not None and earlier.public in in_force and present.public not in in_force
+        folder.take_next_keys(keep_before=pending)
         folder.node.unlink(missing_ok=True)
     return spoken(invite.organisation, identity.public, node.public)
 
 
-def end_joining(joining: Joining, site: Path, *, data: str | None) -> SiteConfig:
+def end_joining(joining: Joining, site: Path, *, data: str | None, evaluation: str | None = None) -> SiteConfig:
     """Write down that a person approved the plan.
 
     Args:
         joining: what was seen.
         site: where site.toml is; it is written if there is none.
         data: our file, for a new site.toml.
+        evaluation: our copy of public evaluation rows, for a new site.toml.
 
     Raises:
         TaskNotAllowedError: site.toml does not allow the task.
     """
     invite = joining.invite
     if not site.exists() and data is not None:
-        replace(site, site_text(_place(joining, site, data), _limits(joining.config)).encode())
+        replace(site, site_text(_place(joining, site, data, evaluation), _limits(joining.config)).encode())
     found = load_site(site)
     if (found.site.organisation, found.site.server) != (invite.organisation, invite.address):
         raise OtherMembershipError(f"{site} is of another organisation or for another server.")
@@ -166,7 +170,9 @@ def end_joining(joining: Joining, site: Path, *, data: str | None) -> SiteConfig
         organisations=[organisation.id for organisation in joining.config.organisations],
         joined=now_text(),
     )
-    SiteFolder(found.folder).keep(membership)
+    folder = SiteFolder(found.folder)
+    folder.keep(membership)
+    folder.begin()
     return found
 
 
@@ -214,9 +220,17 @@ def _refuse_other(folder: SiteFolder, invite: Invite) -> None:
         raise OtherMembershipError(f"{folder.path} belongs to {membership.organisation} in {membership.federation}.")
 
 
-def _place(joining: Joining, site: Path, data: str) -> SitePlace:
-    path = data if Path(data).is_absolute() else os.path.relpath(Path(data).resolve(), site.parent.resolve())
-    return SitePlace(organisation=joining.invite.organisation, server=joining.invite.address, data=path)
+def _place(joining: Joining, site: Path, data: str, evaluation: str | None) -> SitePlace:
+    place = {"organisation": joining.invite.organisation, "server": joining.invite.address}
+    place["data"] = _from(site, data)
+    if evaluation is not None:
+        place["evaluation_data"] = _from(site, evaluation)
+    return SitePlace.model_validate(place)
+
+
+def _from(site: Path, path: str) -> str:
+    """Name a file from the folder of site.toml."""
+    return path if Path(path).is_absolute() else os.path.relpath(Path(path).resolve(), site.parent.resolve())
 
 
 def _limits(config: FederationConfig) -> Limits:

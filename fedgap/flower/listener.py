@@ -10,10 +10,8 @@ import logging
 import ssl
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +19,8 @@ import uvicorn
 
 from fedgap.errors import FedgapError
 from fedgap.flower.enrolment import MOST_BODY_BYTES
-from fedgap.flower.restraint import BODY_S, LARGE_BYTES, Impatient, Slots
+from fedgap.flower.gate import Handshakes, gates
+from fedgap.flower.restraint import BODY_S, LARGE_BYTES, Budget, Impatient, Slots
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,7 +54,6 @@ MOST_FLEET_BYTES = 16 << 20
 READS_A_MINUTE, WRITES_A_MINUTE = 3000, 120
 """Calls outside Fleet from one address: enough for a consortium behind one proxy, too few to guess a code."""
 
-_MOST_ADDRESSES = 4096
 _HANG_UP = {401, 408, 413}
 """Answers after which the rest of a request's body is not waited for."""
 _START_S = 20.0
@@ -66,26 +64,6 @@ class PortError(FedgapError):
 
     code = "server.port"
     remedy = "Choose another port in server.toml, or end what uses it; ports below 1024 need a right of their own."
-
-
-@dataclass(slots=True)
-class Budget:
-    """How often each address may call: `most` calls in any minute, forgotten a minute later."""
-
-    most: int
-    clock: Callable[[], float] = time.monotonic
-    _calls: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
-
-    def allows(self, address: str) -> bool:
-        """Count a call; tell whether it is one too many."""
-        now = self.clock()
-        began, count = self._calls.pop(address, (now, 0))
-        if now - began >= 60.0:  # noqa: PLR2004 - a minute
-            began, count = now, 0
-        self._calls[address] = (began, count + 1)
-        while len(self._calls) > _MOST_ADDRESSES:
-            self._calls.popitem(last=False)
-        return count < self.most
 
 
 class Door:
@@ -226,13 +204,19 @@ class Listener:
             http=Impatient,
         )
         self._server = _Quiet(config)
+        self.handshakes = Handshakes()
         try:
             config.load()
             if config.ssl is not None:
                 config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+                config.handshakes = self.handshakes  # type: ignore[attr-defined]  # `Impatient` finds it there
         except (OSError, ssl.SSLError) as error:
             raise PortError(f"The certificate cannot be used ({type(error).__name__}).") from error
-        self._thread = threading.Thread(target=self._server.run, name="fedgap-listener", daemon=True)
+        try:
+            doors = None if config.ssl is None else gates(host, port, self.handshakes)
+        except OSError as error:
+            raise PortError(f"Nothing can listen on {host} port {port} ({error.strerror}).") from error
+        self._thread = threading.Thread(target=self._server.run, args=(doors,), name="fedgap-listener", daemon=True)
         self._thread.start()
         began = time.monotonic()
         while not self._server.started:

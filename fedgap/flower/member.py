@@ -89,12 +89,15 @@ class Member:
         """Train from the state the plan names, which is ours."""
         return self.workplace.contribute(self.course.state.model, self.shape.like, plan.round)
 
-    def catch_up(self, outcome: Outcome, manifests: Sequence[Manifest]) -> None:
+    def catch_up(
+        self, outcome: Outcome, manifests: Sequence[Manifest], keep: Callable[[Outcome], None] | None = None
+    ) -> None:
         """Apply the sum of a round that was missed; one that is known already changes nothing.
 
         Args:
             outcome: from the server; it is checked under the manifest its round ran under.
             manifests: every version we approved, and those from before we joined.
+            keep: given the next sum, checked, before it is applied; so a crash between the two loses nothing.
 
         Raises:
             WrongSumError: it is not the next, or not signed as it must be; nothing of it was used.
@@ -108,6 +111,8 @@ class Member:
             check_outcome(manifest, outcome)
         except SecaggError as error:
             raise WrongSumError(f"A missing sum does not hold: {error.cause}") from error
+        if keep is not None and outcome.plan.round == self.course.applied + 1:
+            keep(outcome)
         self._apply(outcome, manifest)
 
     def _apply(self, outcome: Outcome, manifest: Manifest) -> None:

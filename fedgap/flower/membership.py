@@ -57,7 +57,7 @@ class Membership(BaseModel):
         plan: its digest.
         policy: text of the funding policy that was approved, if there is one.
         organisations: whose presence in the roster was approved by a person.
-        manifests: digests that a person approved one by one.
+        manifests: digests that a person approved one by one, of manifests and of later versions of the policy.
         joined: when.
         left: when a person ended the membership; null while it lasts.
     """
@@ -102,6 +102,7 @@ class SiteFolder:
         self.journal = path / "journal"
         self.flower = path / "flower"
         self.node = path / "node.json"
+        self.ended = path / "ended.json"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -138,6 +139,14 @@ class SiteFolder:
     def keep(self, membership: Membership) -> None:
         """Write down what was joined or approved."""
         replace(self.path / "membership.json", membership.model_dump_json(indent=2).encode(), mode=PRIVATE)
+
+    def note_end(self) -> None:
+        """Write down that the federation has ended, so that a client that is started again says so and ends too."""
+        replace(self.ended, json.dumps({"ended": now_text()}).encode() + b"\n", mode=PRIVATE)
+
+    def begin(self) -> None:
+        """Take up a membership: whatever ended before was another one."""
+        self.ended.unlink(missing_ok=True)
 
     def make_keys(self, passphrase: str | None, *, which: Which = "keys") -> tuple[Identity, NodeKey]:
         """Give this site's keys; they are born here, the first time, and never leave."""
@@ -177,12 +186,21 @@ class SiteFolder:
             return None
         return self.keys(passphrase, which="keys-before")[0]
 
-    def take_next_keys(self) -> None:
-        """Let the next keys be the present ones; a crash in the middle is put right by the next command."""
+    def take_next_keys(self, *, keep_before: bool = False) -> None:
+        """Let the next keys be the present ones; a crash in the middle is put right by the next command.
+
+        Args:
+            keep_before: the present keys never came into force, so those before go on vouching; the present ones go.
+        """
         before, now, following = (self._keys(which) for which in ("keys-before", "keys", "keys-next"))
         if now.exists():
-            shutil.rmtree(before, ignore_errors=True)
-            now.rename(before)
+            gone = self.path / "keys-gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            if before.exists():
+                (now if keep_before else before).rename(gone)
+            if now.exists():
+                now.rename(before)
+            shutil.rmtree(gone, ignore_errors=True)
         following.rename(now)
 
     def are_keys_sealed(self) -> bool:

@@ -1,7 +1,8 @@
 """The loop of a site: connect, ask for a message, answer it, again; through restarts of the server, with back-off.
 
-While nothing is to be done it asks less and less often, up to every two seconds; after a message it asks eagerly, since
-the five exchanges of a round follow each other.
+The server holds each question open until there is a message. Where one does not (a stock SuperLink, a proxy that cuts
+it short), the site asks less and less often while nothing is to be done, up to every two seconds, and eagerly after a
+message, since the five exchanges of a round follow each other.
 """
 
 import json
@@ -15,7 +16,15 @@ from fedgap.crypto import NodeKey
 from fedgap.errors import FedgapError
 from fedgap.flower.contract import EnvelopeError, Reply, Request, VersionError
 from fedgap.flower.egress import EgressLog
-from fedgap.flower.fleet import BusyKeyError, Fleet, GoneError, Incoming, LinkLostError
+from fedgap.flower.fleet import (
+    BusyKeyError,
+    Fleet,
+    ForgottenError,
+    GoneError,
+    Incoming,
+    LinkLostError,
+    NotAdmittedError,
+)
 from fedgap.flower.membership import Membership, SiteFolder, now_text
 from fedgap.flower.meter import Meter, as_document
 from fedgap.flower.resident import Resident, Say
@@ -25,9 +34,17 @@ EAGER_S, IDLE_S = 0.1, 2.0
 SLOWER_AFTER_S = 30.0
 """After so many quiet seconds the pause between two questions begins to grow."""
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+HELD_S, HELD_AT_FIRST_S = 20, 3
+"""How long the server may keep us waiting for a message: the second while there is no manifest, which we look for."""
+WAS_HELD_S = 1.0
+"""A question that took so long was held open, so the next one follows at once."""
 LOOK_S = 3.0
 """How often a site without a manifest asks for one."""
+LATER_S = (60.0, 120.0, 300.0)
+"""Pauses that follow those when all rounds are done: the server may have ended without our hearing it."""
 LOOK_AGAIN_S = 60.0
+TOLD_EVERY_S, TOLD_BYTES = 3.0, 16 << 20
+"""How often it is said how far a message has come, and of which size on."""
 POLLING_LINE_S = 3600.0
 
 Connect = Callable[[], Fleet]
@@ -39,7 +56,6 @@ class Node:
 
     Attributes:
         connect: makes a connection that is not online yet.
-        until_done: end after the last round, instead of waiting for more.
     """
 
     resident: Resident
@@ -48,16 +64,16 @@ class Node:
     meter: Meter
     connect: Connect
     say: Say
-    until_done: bool = False
     sleep: Callable[[float], None] = time.sleep
     _polls: int = 0
     _polled_bytes: int = 0
     _said_polls: float = field(default_factory=time.monotonic)
     _looked: float = float("-inf")
+    _told: float = float("-inf")
     _round: int = 0
 
     def run(self) -> None:
-        """Work until stopped; or, with `until_done`, until all rounds are done.
+        """Work until the federation has ended: the last sum is here, and the server said that nothing more is settled.
 
         Raises:
             StorageError: what leaves could not be written down, so nothing leaves any more.
@@ -75,6 +91,8 @@ class Node:
                 self._wait(error, failures)
                 failures += 1
             else:
+                self.folder.note_end()
+                self.say("ended", rounds=self._rounds())
                 return
             finally:
                 if fleet.close():
@@ -93,6 +111,13 @@ class Node:
         if call not in {"PushMessages", "PushObject"}:
             self._polls += 1
             self._polled_bytes += up
+
+    def through(self, way: str, done: int, total: int) -> None:
+        """Say every few seconds how far a large message has come."""
+        now = time.monotonic()
+        if total >= TOLD_BYTES and (done >= total or now - self._told >= TOLD_EVERY_S):
+            self._told = now
+            self.say("transfer", way=way, bytes=done, total=total)
 
     def _come_online(self, fleet: Fleet) -> None:
         with self.meter.phase("wait"):
@@ -114,17 +139,20 @@ class Node:
     def _serve(self, fleet: Fleet) -> None:
         """Ask and answer until the connection is gone."""
         last, failures = time.monotonic(), 0
-        while not self._is_done():
+        while not (self._has_trained() and self.resident.is_over):
             try:
                 self._look()
+                asked = time.monotonic()
                 with self.meter.phase("wait"):
-                    announced = fleet.ask()
+                    announced = fleet.ask(wait_s=HELD_S if self.resident.is_member else HELD_AT_FIRST_S)
                 if announced is not None:
                     with self.meter.phase("transfer"):
                         incoming = fleet.fetch(announced)
                     self._answer(fleet, incoming)
                     last = time.monotonic()
                 failures = 0
+            except NotAdmittedError as error:
+                raise ForgottenError("The server does not know this connection any more.") from error
             except GoneError as error:
                 self.say("gone", cause=error.cause, remedy=error.remedy)
                 announced = None
@@ -132,7 +160,7 @@ class Node:
                 self._wait(error, failures)
                 failures += 1
                 continue
-            if announced is None:
+            if announced is None and time.monotonic() - asked < WAS_HELD_S:
                 self._pause(time.monotonic() - last)
 
     def _answer(self, fleet: Fleet, incoming: Incoming) -> None:
@@ -168,11 +196,9 @@ class Node:
         except FedgapError as error:
             self.say("refused", code=error.code, cause=error.cause, remedy=error.remedy, purpose="manifest")
 
-    def _is_done(self) -> bool:
+    def _has_trained(self) -> bool:
         member = self.resident.member
-        return (
-            self.until_done and member is not None and member.course.applied >= self._rounds() and self.resident.is_over
-        )
+        return member is not None and member.course.applied >= self._rounds()
 
     def _rounds(self) -> int:
         return self.resident.workplace.config.training.rounds
@@ -185,7 +211,8 @@ class Node:
 
     def _wait(self, error: FedgapError, failures: int) -> None:
         """Say what is wrong and wait, longer each time; a little at random, so that sites do not all come at once."""
-        pause = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)] * (1 + random.random() / 4)  # noqa: S311 - no secret
+        pauses = BACK_OFF_S + (LATER_S if self._has_trained() else ())
+        pause = pauses[min(failures, len(pauses) - 1)] * (1 + random.random() / 4)  # noqa: S311 - no secret
         if isinstance(error, BusyKeyError):
             pause = max(pause, 2.0)
         self.folder.note_status(state="waiting", since=now_text(), reason=error.line())
@@ -226,7 +253,7 @@ def _what(request: Request | EnvelopeError | VersionError, reply: Reply) -> dict
     return about | ({"code": reply.code} if reply.code else {})
 
 
-def make_node(*, resident: Resident, membership: Membership, key: NodeKey, egress: EgressLog, until_done: bool) -> Node:
+def make_node(*, resident: Resident, membership: Membership, key: NodeKey, egress: EgressLog) -> Node:
     """Put the parts of a site together."""
     ca = None if membership.ca is None else membership.ca.encode()
     node = Node(
@@ -234,8 +261,7 @@ def make_node(*, resident: Resident, membership: Membership, key: NodeKey, egres
         folder=resident.folder,
         egress=egress,
         meter=resident.meter,
-        connect=lambda: Fleet(membership.address, ca=ca, key=key, moved=node.moved),
+        connect=lambda: Fleet(membership.address, ca=ca, key=key, moved=node.moved, through=node.through),
         say=resident.say,
-        until_done=until_done,
     )
     return node

@@ -4,7 +4,7 @@ Everything that comes in is read by a strict model; what goes out on an error is
 """
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, Protocol, TypeAlias
@@ -17,11 +17,12 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from fedgap.crypto import BadKeyError
+from fedgap.crypto.canonical import Value
 from fedgap.crypto.certificates import node_key_pem
 from fedgap.crypto.codec import unpack
 from fedgap.errors import FedgapError
 from fedgap.flower import enrolment
-from fedgap.flower.book import Book, Enrolled
+from fedgap.flower.book import Book
 from fedgap.flower.enrolment import ApproveRequest, EnrolReply, EnrolRequest, ManifestReply, is_enrolment
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.manifest import SignedManifest
@@ -48,8 +49,8 @@ class Desk(Protocol):
         """Its id."""
         ...
 
-    def admit(self, organisation: Enrolled) -> None:
-        """Let an approved organisation's node connect."""
+    def nodes(self) -> Mapping[OrgId, int]:
+        """Let the nodes of approved organisations connect and no others; give those that are connected."""
         ...
 
     def about(self) -> tuple[dict[str, Any], bytes, str | None]:
@@ -60,8 +61,8 @@ class Desk(Protocol):
         """Give the manifest in force, the proposed one, and those before."""
         ...
 
-    def signable(self) -> set[bytes]:
-        """Give the digests of manifests that may be signed: the proposed one and the one in force."""
+    def signable(self, org: OrgId) -> Mapping[bytes, Sequence[Value]]:
+        """Give what a member may sign, by its digest, with the label and the values of the statement."""
         ...
 
     def page(self) -> str:
@@ -98,27 +99,25 @@ class Office:
         if not is_enrolment(request, self.desk.federation):
             raise BadRequestError("The request is not signed by the key it shows.")
         standing = self.desk.book.enrol(request, now_s=time.time())
-        if standing == "approved":
-            for organisation in self.desk.book.organisations():
-                if organisation.org == request.organisation:
-                    self.desk.admit(organisation)
+        self.desk.nodes()  # at once: keys that were changed may be in somebody else's hands
         document, plan, policy = self.desk.about()
         current = self.desk.manifests().current
         status: Literal["approved", "waiting"] = "approved" if standing == "approved" else "waiting"
         return EnrolReply(status=status, federation=document, plan=plan.hex(), policy=policy, manifest=current)
 
     def approve(self, body: bytes) -> BaseModel:
-        """Take a member's signature under the manifest that waits for signatures, or the one in force.
+        """Take a member's signature under the manifest that waits for signatures or the one in force, or a policy.
 
         Raises:
             BadRequestError: it is not a member's signature.
         """
         request = _read(ApproveRequest, body)
         book, manifest = self.desk.book, bytes.fromhex(request.manifest)
-        if manifest not in self.desk.signable():
-            raise BadRequestError("No manifest of this digest waits for signatures.")
-        signature = bytes.fromhex(request.signature)
-        if not any(book.sign(manifest, public, signature) for public in self._keys(OrgId(request.organisation))):
+        org, signature = OrgId(request.organisation), bytes.fromhex(request.signature)
+        said = self.desk.signable(org).get(manifest)
+        if said is None:
+            raise BadRequestError("Nothing of this digest waits for signatures.")
+        if not any(book.sign(manifest, public, signature, said=said) for public in self._keys(org)):
             raise BadRequestError("The signature is not that of an approved organisation.")
         return _Done()
 

@@ -14,6 +14,8 @@ from fedgap.records import DirectionCommitted
 from fedgap.secagg.desk import Desk
 from fedgap.secagg.directions import Unrounded
 from fedgap.secagg.messages import Outcome
+from fedgap.secagg.revealing import Witness
+from fedgap.secagg.settlement import Reaction
 from fedgap.secagg.valuation import Settlement, direction_records
 from fedgap.simulation.aggregate import Released
 from fedgap.simulation.shards import Shards
@@ -69,12 +71,14 @@ class DeployedOpener:
         shards: evaluation rows.
         patient: makes the cohort that is asked.
         last: outcome of the last round.
+        witness: gives the witness's signatures for a period, if the manifest names one.
     """
 
     desk: Desk
     shards: Shards
     patient: Callable[[], PatientCohort] | None = None
     last: Outcome | None = field(default=None, repr=False)
+    witness: Callable[[int], Witness | None] = lambda period: None  # noqa: ARG005 - most federations have none
 
     def propose(self, released: Released, directions: Sequence[Unrounded]) -> None:
         """Commit to the directions of a round; only the first time counts."""
@@ -102,7 +106,12 @@ class DeployedOpener:
         Raises:
             NothingToSettleError: no round of it has a direction.
         """
-        return settling.settle(self.desk, self._cohort(), period, rows=self.shards.shown_in(period), last=last)
+        rows, witness = self.shards.shown_in(period), self.witness(period)
+        return settling.settle(self.desk, self._cohort(), period, rows=rows, witness=witness, last=last)
+
+    def tell(self, period: int) -> list[Reaction]:
+        """Tell members that were away what became of a period."""
+        return settling.tell(self.desk, self._cohort(), period)
 
     def _cohort(self) -> PatientCohort:
         assert self.patient is not None  # noqa: S101 - set before; tells mypy

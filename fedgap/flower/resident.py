@@ -16,6 +16,7 @@ from fedgap.errors import FedgapError
 from fedgap.flower.approvals import Approvals
 from fedgap.flower.charter import Founding, founding_of
 from fedgap.flower.claims import AskClaim
+from fedgap.flower.consent import Consent
 from fedgap.flower.contract import (
     CLAIM,
     ENDED,
@@ -34,53 +35,30 @@ from fedgap.flower.contract import (
 from fedgap.flower.desk import Desk
 from fedgap.flower.enrolment import ManifestReply
 from fedgap.flower.limits import check_present, check_round, check_task
-from fedgap.flower.measuring import read_evaluation
+from fedgap.flower.measuring import public_rows, read_evaluation
 from fedgap.flower.member import BehindError, Member, become_member
 from fedgap.flower.membership import Membership, SiteFolder
 from fedgap.flower.meter import Meter
 from fedgap.flower.preparation import AskShape, AskStatistics, Shape, start_of
+from fedgap.flower.refusals import NoManifestError, OtherPlanError, as_ours
 from fedgap.flower.site_settling import SiteSettling, first_manifest
 from fedgap.flower.trail import Trail
+from fedgap.flower.unfinished import unfinished
 from fedgap.flower.workplace import Workplace, told
 from fedgap.ids import OrgId
-from fedgap.learning.parameters import digest, packed
-from fedgap.secagg.errors import PlanMismatchError, RefusalError
+from fedgap.learning.parameters import digest, file_parts
+from fedgap.learning.rows import Rows
+from fedgap.secagg.errors import PlanMismatchError, RefusalError, UnseenListError
+from fedgap.secagg.evaluation import Evaluation
 from fedgap.secagg.manifest import Manifest, SignedManifest
 from fedgap.secagg.me import Me
-from fedgap.secagg.messages import Adverts, Outcome, Sealed, Survivors
+from fedgap.secagg.messages import Adverts, Outcome, Sealed, Survivors, forget_read
 from fedgap.secagg.participant import Participant
-from fedgap.storage import FolderVault, replace
+from fedgap.secagg.periods import Periods
+from fedgap.storage import FolderVault, replace, replace_in_parts
 
 Say = Callable[..., None]
 """Told what happened: a kind of event and plain facts about it."""
-
-
-class OtherPlanError(FedgapError):
-    """The server asks about another plan than the one this organisation approved."""
-
-    code = "client.other-plan"
-    remedy = "Ask the operator what was changed; to see and approve the new plan run `fedgap client join` again."
-
-
-class NoManifestError(FedgapError):
-    """A round is asked for before this site goes along with a manifest."""
-
-    code = "client.no-manifest"
-    remedy = "The client looks for a manifest by itself; if one waits for you, it says so."
-
-
-class TrainingFailedError(FedgapError):
-    """The task failed in a way nobody foresaw; nothing was sent."""
-
-    code = "client.task-failed"
-    remedy = "The log of this site has the details; they did not leave it."
-
-
-class OutOfMemoryError(FedgapError):
-    """The work needed more memory than there is, or than site.toml allows."""
-
-    code = "client.memory"
-    remedy = "Raise [limits] memory_gib in site.toml, or leave the federation."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +87,9 @@ class Resident:
     _vault: FolderVault | None = None
     _force: SignedManifest | None = None
     _participant: Participant | None = None
+    _before: Participant | None = None
     _member: Member | None = None
+    _consent: Consent | None = None
     _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -119,6 +99,7 @@ class Resident:
             config=config,
             org=self.membership.org,
             source=self.site.data,
+            evaluation_data=self.site.evaluation_data,
             limits=self.site.limits,
             meter=self.meter,
         )
@@ -156,11 +137,14 @@ class Resident:
         except BehindError as error:
             self.say("behind", cause=error.cause)
             return refused(error, pack(error.standpoint))
+        except UnseenListError as error:
+            self.say("behind", cause=error.cause)
+            return refused(error)
         except FedgapError as error:
             return self._refuse(error, purpose=request.purpose, round=request.round)
         except Exception as error:  # noqa: BLE001 - somebody else's task may fail in any way; only a code may leave
             self.say("failed", error=error)
-            return self._refuse(_as_ours(error), purpose=request.purpose)
+            return self._refuse(as_ours(error), purpose=request.purpose)
 
     def look_for_manifest(self) -> None:
         """Ask the desk for manifests, sign what this site goes along with, take up the one in force.
@@ -188,6 +172,12 @@ class Resident:
             self._once("waiting", one)
         if standing.force is not None and standing.force != self._force:
             self._take_up(standing.force, shape, reply)
+        elif standing.force is None and self._vault is not None:
+            for signed in self.folder.manifests()[-1:]:
+                self._before = unfinished(signed.manifest, self.membership.org, self.earlier, self._vault, self.rand)
+        if self._consent is not None and self._member is not None:
+            for one in self._consent.look(reply, self.desk, applied=self._member.course.applied):
+                self._once("waiting", one)
 
     def _founding(self, shape: Shape, reply: ManifestReply) -> Founding:
         """Compute what every manifest of this federation has in common; only when there is one to look at."""
@@ -195,7 +185,16 @@ class Resident:
         with self.meter.phase("load"):
             start = start_of(place.task, shape, place.config.federation.seed)
         evaluation = read_evaluation(place.config, _bytes(reply.evaluation), start.size)
+        self._public_rows(evaluation, start.size)
         return founding_of(place.config, place.shared or b"", shape, start, reply.policy, evaluation)
+
+    def _public_rows(self, evaluation: Evaluation | None, parameters: int) -> Rows | None:
+        """Load public evaluation rows: without them no direction can be recomputed, so no manifest is approved."""
+        place = self.workplace
+        with self.meter.phase("evaluate"):
+            return public_rows(
+                place.config, place.task, place.shared or b"", parameters, evaluation, place.evaluation_data
+            )
 
     def _take_up(self, force: SignedManifest, shape: Shape, reply: ManifestReply) -> None:
         manifest, place = force.manifest, self.workplace
@@ -210,10 +209,18 @@ class Resident:
         me = Me(manifest, seat, self.identity, self.site.limits.threads)
         assert self._vault is not None  # noqa: S101 - opened with this object; tells mypy
         origin = first_manifest(reply) or self.folder.manifests()[0].manifest.digest
+        self._consent = Consent(
+            folder=self.folder,
+            org=self.membership.org,
+            identity=self.identity,
+            origin=origin,
+            periods=Periods(place.config.training.rounds, max(1, manifest.periods)),
+        )
         self.settling = SiteSettling.of(self.folder, place, self.identity, self.meter, self.say, origin=origin)
         settler = None
         if evaluation is not None and trail is not None:
-            settler = self.settling.settler(manifest, evaluation, shape, trail)
+            public = self._public_rows(evaluation, manifest.encoding.parameters)
+            settler = self.settling.settler(manifest, evaluation, shape, trail, public)
         self._participant = Participant(
             me, self._vault, self._member, rand=self.rand, simulation=False, settler=settler
         )
@@ -253,20 +260,28 @@ class Resident:
         """One of the five exchanges of a round."""
         if self._participant is None:
             self.look_for_manifest()
+        if self._participant is None and self._before is not None and request.purpose == "certificate":
+            return answered(self._before.handle(request.body))
         for again in (False, True):
             participant, force = self._participant, self._force
             if participant is None or force is None:
                 raise NoManifestError("There is no manifest that this site goes along with.")
             self._check_present(request, force.manifest)
+            if request.purpose == "invite" and self._consent is not None:
+                self._consent.check(request.round)
             try:
                 with self.meter.phase("crypto"):
                     return answered(participant.handle(request.body))
+            except UnseenListError:
+                raise
             except (PlanMismatchError, RefusalError) as error:
                 if again or request.purpose != "invite" or error.evidence is not None:
                     raise
                 self.look_for_manifest()  # a new version may be in force
                 if self._force is force:
                     raise
+            finally:
+                forget_read()  # with the sum in it, while we train or fetch the next one
         raise AssertionError("the loop returns or raises")
 
     def _settle(self, request: Request) -> Reply:
@@ -295,12 +310,12 @@ class Resident:
     def _take_sum(self, request: Request) -> Reply:
         if self._member is None:
             self.look_for_manifest()
-        if self._member is None:
+        if self._member is None or self._participant is None:
             raise NoManifestError("There is no manifest that this site goes along with.")
         kept = [*self.folder.manifests(ours=False), *self.folder.manifests()]
         manifests = [signed.manifest for signed in kept]
         with self.meter.phase("crypto"):
-            self._member.catch_up(_body(Outcome, request), manifests)
+            self._member.catch_up(_body(Outcome, request), manifests, self._participant.learn)
             self._keep_model(self._member)
         return answered(b"")
 
@@ -316,7 +331,7 @@ class Resident:
             "rounds": str(stands.applied),
             "preprocessing": json.dumps(self.workplace.preprocessing()),
         }
-        replace(path, packed(stands.state.model, about))
+        replace_in_parts(path, file_parts(stands.state.model, about))
         self.folder.note_status(model=str(path), model_sha256=digest(stands.state.model))
         self.say("done", model=str(path), rounds=stands.applied)
 
@@ -358,13 +373,6 @@ def _body(cls: type[Any], request: Request) -> Any:  # noqa: ANN401 - the class 
         return unpack(cls, request.body)
     except BadBytesError as error:
         raise EnvelopeError(f"The body of a request '{request.purpose}' is malformed.") from error
-
-
-def _as_ours(error: Exception) -> FedgapError:
-    """Find the code for an error nobody foresaw; torch says with a RuntimeError that memory is short."""
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):
-        return OutOfMemoryError("There was not enough memory.")
-    return TrainingFailedError(f"{type(error).__name__}.")
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -6,8 +6,11 @@ time from one node and a few at a time from all: a server's memory does not grow
 
 import asyncio
 import resource
+import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -27,8 +30,29 @@ ONE_NODE, EVERYBODY = 2, 6
 """Large bodies at a time."""
 
 MOST_FILES = 1 << 16
+_MOST_ADDRESSES = 4096
 
 Protocol: Any = AutoHTTPProtocol  # of two libraries, without types that say so
+
+
+@dataclass(slots=True)
+class Budget:
+    """How often each address may call: `most` calls in any minute, forgotten a minute later."""
+
+    most: int
+    clock: Callable[[], float] = time.monotonic
+    _calls: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
+
+    def allows(self, address: str) -> bool:
+        """Count a call; tell whether it is one too many."""
+        now = self.clock()
+        began, count = self._calls.pop(address, (now, 0))
+        if now - began >= 60.0:  # noqa: PLR2004 - a minute
+            began, count = now, 0
+        self._calls[address] = (began, count + 1)
+        while len(self._calls) > _MOST_ADDRESSES:
+            self._calls.popitem(last=False)
+        return count < self.most
 
 
 def allow_many_files() -> None:
@@ -45,6 +69,9 @@ class Impatient(Protocol):  # type: ignore[misc]  # see above
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a request, unless this address has too many connections."""
         super().connection_made(transport)
+        handshakes = getattr(self.config, "handshakes", None)
+        if handshakes is not None:
+            handshakes.end(transport.get_extra_info("peername")[:2])
         self._patience: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         same = sum(one.client is not None and one.client[:1] == (self.client or ())[:1] for one in self.connections)

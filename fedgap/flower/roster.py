@@ -4,7 +4,7 @@ A version comes into force between two rounds, once those have signed it who mus
 the one before it stays in force, so whoever has not signed is absent and blocks nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fedgap.config import FederationConfig
@@ -70,7 +70,12 @@ class Roster:
         return founding, shards
 
     def update(
-        self, founding: Founding, config: FederationConfig, members: Sequence[Enrolled]
+        self,
+        founding: Founding,
+        config: FederationConfig,
+        members: Sequence[Enrolled],
+        *,
+        between_keys: Collection[OrgId] = (),
     ) -> SignedManifest | None:
         """Propose what the book calls for, and put into force what is signed.
 
@@ -78,12 +83,15 @@ class Roster:
             founding: what all versions have in common.
             config: the federation's file as it is now, with the names of all members.
             members: the organisations that are to take part, approved and prepared.
+            between_keys: organisations that showed new keys and are not ready with them; their lines stay as they are.
 
         Returns:
             the manifest in force.
         """
         current = self.in_force()
-        lines = [line_of(config, member) for member in members]
+        before = () if current is None else current.manifest.members
+        kept = [Line(org=m.id, name=m.name, public=m.public, rows=m.weight) for m in before if m.id in between_keys]
+        lines = [line_of(config, member) for member in members] + kept
         version = 1 if current is None else current.manifest.version + 1
         if len(lines) < MIN_MEMBERS or (current is not None and members_of(config, lines) == current.manifest.members):
             self.book.drop(PROPOSED)

@@ -52,6 +52,7 @@ class ServerLedger:
         directed: the last direction in it: round and slot.
         observed: the last round whose utility is in it; -1 before the first.
         estimated: periods that are settled.
+        policies: every version in it, in order.
         claimed: who claimed costs, by period and organisation.
         cosigned: size of the last checkpoint that each organisation co-signed.
     """
@@ -75,11 +76,11 @@ class ServerLedger:
         self.claimed: set[tuple[int, OrgId]] = set()
         self.cosigned: dict[OrgId, int] = {}
         self._journal, self._leaves = journal, list[bytes]()
-        self._policies, self._version = 0, 0
+        self.policies, self._version = list[PolicySigned](), 0
         founding = _signed(versions[0]) if is_blank(path) else None
         self._ledger = Ledger(path, identity, founding=founding)
         self._follow()
-        if policy is not None and self._policies == 0:
+        if policy is not None and not self.policies:
             self.add(PolicySigned(version=1, policy=policy.data, from_period=1))
 
     def __enter__(self) -> Self:
@@ -164,7 +165,7 @@ class ServerLedger:
             case ManifestSigned():
                 self._version = Roster.of(record.manifest).version
             case PolicySigned():
-                self._policies += 1
+                self.policies.append(record)
             case AggregateReleased():
                 self.released = record.round
             case DirectionCommitted():

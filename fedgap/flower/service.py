@@ -15,6 +15,7 @@ from fedgap import storage
 from fedgap.config import ConfigError, FederationConfig
 from fedgap.config.operator import Operator
 from fedgap.crypto import BadKeyError
+from fedgap.crypto.canonical import Value
 from fedgap.crypto.certificates import node_key_pem
 from fedgap.errors import FedgapError
 from fedgap.flower import give_back_memory, page
@@ -23,23 +24,28 @@ from fedgap.flower.book import Book, Enrolled
 from fedgap.flower.charter import policy_digest
 from fedgap.flower.cohort import FlowerCohort
 from fedgap.flower.course import Course, plan_digest
-from fedgap.flower.enrolment import ManifestReply
+from fedgap.flower.enrolment import ManifestReply, PolicyNotice
 from fedgap.flower.gathering import Gathering
 from fedgap.flower.home import Home
 from fedgap.flower.listener import Door, Listener
 from fedgap.flower.office import Office
+from fedgap.flower.policies import Policies
 from fedgap.flower.restraint import allow_many_files
 from fedgap.flower.roster import EVALUATION, SHAPE, Roster
 from fedgap.flower.sums import Sums
 from fedgap.flower.superlink import NodeKeyError, SuperLink
 from fedgap.flower.training_run import TrainingRun
 from fedgap.ids import FederationId, OrgId
+from fedgap.records import write_record
 from fedgap.secagg.manifest import SignedManifest
 from fedgap.secagg.wire import pack
 from fedgap.simulation.sites import open_task
 
 UPLOAD_BYTES = 64 << 20
 """The largest answer before the model's size is known: statistics of very wide tables."""
+
+
+_OTHER_POLICY = "Put the old text back; from a later period on another may apply: fedgap server policy NEW.toml."
 
 
 class ChangedPlanError(FedgapError):
@@ -81,11 +87,6 @@ class Service:
         """Its id."""
         return self.config.federation.id
 
-    def admit(self, organisation: Enrolled) -> None:
-        """Let an approved organisation's node connect."""
-        with self._lock:
-            self._admit(organisation)
-
     def about(self) -> tuple[dict[str, Any], bytes, str | None]:
         """Give the federation's document, its digest, and the policy's text."""
         document = self.config.document()
@@ -103,20 +104,32 @@ class Service:
             shape=None if shape is None else shape.hex(),
             federation=document,
             policy=policy,
+            policies=self._policies(versions),
             evaluation=(self.book.kept(EVALUATION) or b"").hex() or None,
         )
 
-    def signable(self) -> set[bytes]:
-        """Give the digests of manifests that may be signed."""
+    def signable(self, org: OrgId) -> dict[bytes, tuple[Value, ...]]:
+        """Give what may be signed: manifests, and the version of the policy that is proposed."""
         versions, proposed = self.roster.versions(), self.roster.proposed()
-        return {signed.manifest.digest for signed in (proposed, *versions[-1:]) if signed is not None}
+        digests = [one.manifest.digest for one in (proposed, *versions[-1:]) if one is not None]
+        found: dict[bytes, tuple[Value, ...]] = {digest: ("manifest", digest) for digest in digests}
+        policy = Policies(self.book).proposed()
+        if policy is not None and versions:
+            origin = versions[0].manifest.digest
+            found[policy.name(origin)] = ("record", origin, write_record(policy.approved(org)))
+        return found
+
+    def _policies(self, versions: list[SignedManifest]) -> tuple[PolicyNotice, ...]:
+        if not versions:
+            return ()
+        return Policies(self.book).notices(origin=versions[0].manifest.digest)
 
     def page(self) -> str:
         """Give the status page."""
         return page.status(self.config, self.board.document(), self.book.organisations(), connected=set(self.nodes()))
 
     def nodes(self) -> Mapping[OrgId, int]:
-        """Give the nodes of the organisations that are approved and connected; the book may have changed meanwhile."""
+        """Let the nodes of approved organisations connect and no others, as the book has it now; give those online."""
         organisations = self.book.organisations()
         with self._lock:
             for organisation in organisations:
@@ -198,6 +211,7 @@ def serve(home: Home, *, say: Callable[[str], None], stopped: Callable[[], bool]
         certificate, key = home.certificate_files(operator, now=now)
         listener = Listener(door, host=operator.host, port=operator.port, certificate=certificate, key=key)
         parts.callback(listener.close)
+        parts.callback(link.release)
         say(f"listening on {operator.host} port {listener.port} as {operator.address}")
         gathering = Gathering(
             config=service.reread,
@@ -245,7 +259,7 @@ def _refuse_changes(roster: Roster, config: FederationConfig, policy: str | None
     except ConfigError as error:
         raise ChangedPlanError("The funding policy cannot be read, so it is not what the members signed.") from error
     if not same:
-        raise ChangedPlanError("The funding policy is another one than the organisations signed.")
+        raise ChangedPlanError("The funding policy is another one than the organisations signed.", remedy=_OTHER_POLICY)
 
 
 def _cohort(service: Service, nodes: Mapping[int, int], stopped: Callable[[], bool]) -> FlowerCohort:

@@ -6,6 +6,7 @@
 `ended` shows members the ledger as it is then; they keep and co-sign its checkpoint, and know that nothing more comes.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,10 +18,14 @@ from fedgap.flower.cohort import FlowerCohort
 from fedgap.flower.contract import CLAIM, ENDED
 from fedgap.flower.opener import PatientCohort
 from fedgap.flower.server_ledger import Fact
+from fedgap.flower.witness_desk import MissingWitnessError
 from fedgap.ids import OrgId
+from fedgap.ledger import Signed
+from fedgap.records import CostBounded, CostClaimed
 from fedgap.secagg.manifest import Manifest
 from fedgap.storage import FolderJournal
 
+LOOK_S = 1.0
 TOLD = "ended"
 """Under which name the journal keeps who was told that the run ended."""
 
@@ -38,6 +43,7 @@ class SettlingRun:
         check_stopped: raises if the server is to stop.
         close_s: how long to wait, in all, for members that are away after the last round.
         reply_s: the same for a settlement between two rounds, which must not stall them.
+        bound: gives what the server knows a claim cannot exceed.
         say: told what is done.
     """
 
@@ -49,13 +55,18 @@ class SettlingRun:
     check_stopped: Callable[[], None]
     close_s: float
     reply_s: float
+    bound: Callable[[CostClaimed], CostBounded | None]
     say: Callable[[str], None]
 
     def between_rounds(self, applied: int) -> None:
-        """Settle what is due after so many rounds, unless it was the last."""
+        """Settle what is due after so many rounds, unless it was the last; not what waits for a witness."""
         if applied < self.accounts.config.training.rounds:
             for period in self.accounts.due(applied):
-                self._settle(period, applied, self.reply_s)
+                case = self.accounts.waits_for_witness(period)
+                if case is None:
+                    self._settle(period, applied, self.reply_s)
+                else:
+                    self.say(f"period {period} waits for the witness to sign {case}")
 
     def finish(self) -> None:
         """Close the run and settle what is left."""
@@ -65,7 +76,22 @@ class SettlingRun:
             self._prepare(last, self.close_s)
             self.accounts.close()
         for period in self.accounts.due(last):
+            self._await_witness(period)
             self._settle(period, last, self.close_s)
+
+    def _await_witness(self, period: int) -> None:
+        """Wait until the witness has signed a period's directions.
+
+        Raises:
+            MissingWitnessError: it has not.
+        """
+        end = time.monotonic() + self.close_s
+        while (case := self.accounts.waits_for_witness(period)) is not None:
+            self.say(f"period {period} waits for the witness to sign {case}")
+            self.check_stopped()
+            if time.monotonic() > end:
+                raise MissingWitnessError(f"{case} is not signed, or not by the witness of the plan.")
+            time.sleep(LOOK_S)
 
     def tell_the_end(self, patience_s: float) -> None:
         """Show every member the whole ledger's checkpoint, and keep its co-signature; wait a little for absent ones."""
@@ -74,6 +100,8 @@ class SettlingRun:
         if not seats:
             return
         cohort = self._patient(self.accounts.config.training.rounds, patience_s)
+        self.accounts.ask_with(lambda: cohort)
+        self.accounts.tell_late()
         signatures = {}
         for seat, signature in cohort.ask(ENDED, dict.fromkeys(seats, self.accounts.ledger.show())):
             signatures[seat] = signature
@@ -90,7 +118,7 @@ class SettlingRun:
         self.accounts.ask_with(lambda: self._patient(applied, patience_s))
 
     def _claims(self, period: int, applied: int, patience_s: float) -> list[Fact]:
-        """Ask members for their costs; who does not answer has none in this period."""
+        """Ask members for their costs and bound them; who does not answer has none in this period."""
         rounds, ledger = self.accounts.periods.rounds_of(period), self.accounts.ledger
         if not rounds:
             return []
@@ -99,7 +127,13 @@ class SettlingRun:
         missing = [seat for seat, member in enumerate(members) if (period, member.id) not in ledger.claimed]
         answers = self._patient(applied, patience_s).ask(CLAIM, dict.fromkeys(missing, pack(asked)))
         claims = [read_claim(answer, members[seat], asked, origin=ledger.origin) for seat, answer in sorted(answers)]
-        return [claim for claim in claims if claim is not None]
+        return [fact for claim in claims if claim is not None for fact in self._bounded(claim)]
+
+    def _bounded(self, claim: Signed) -> list[Fact]:
+        """A claim, and the server's bound on it."""
+        assert isinstance(claim.record, CostClaimed)  # noqa: S101 - `read_claim` reads nothing else; tells mypy
+        bound = self.bound(claim.record)
+        return [claim] if bound is None else [claim, bound]
 
     def _patient(self, applied: int, patience_s: float) -> PatientCohort:
         return PatientCohort(

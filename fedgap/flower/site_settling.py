@@ -27,6 +27,7 @@ from fedgap.flower.preparation import Shape
 from fedgap.flower.trail import Trail
 from fedgap.flower.workplace import Workplace
 from fedgap.ids import OrgId
+from fedgap.learning.rows import Rows
 from fedgap.learning.threads import use_threads
 from fedgap.ledger import Checkpoint, SplitViewError
 from fedgap.ledger.shown import ShownCheckpoint, compare
@@ -39,6 +40,7 @@ from fedgap.secagg.manifest import Manifest, SignedManifest
 from fedgap.secagg.messages import Outcome
 from fedgap.secagg.periods import Periods
 from fedgap.secagg.plain import mean_of
+from fedgap.secagg.reaction import NOT_ANSWERED
 from fedgap.secagg.settlement import Close, Reaction, Statement, read_settlement
 from fedgap.secagg.settler import Settler
 from fedgap.simulation.contribution import server_step
@@ -110,6 +112,7 @@ class SiteAssessor:
         shape: that everybody's model fits.
         trail: the models.
         meter: counts it as evaluation.
+        public: rows that everybody has, if contributions are measured on such; else rows are shown.
     """
 
     manifest: Manifest
@@ -117,6 +120,7 @@ class SiteAssessor:
     shape: Shape
     trail: Trail
     meter: Meter
+    public: Rows | None = None
     _utilities: tuple[Sequence[Row], list[Divisible]] | None = None
 
     def directions(self, listing: Listing, rows: Sequence[Row]) -> Sequence[Unrounded]:
@@ -139,7 +143,9 @@ class SiteAssessor:
 
     def _on(self, rows: Sequence[Row]) -> list[Divisible]:
         if self._utilities is None or self._utilities[0] is not rows:
-            utility = utility_on(self.workplace.task, self.shape)(read_rows(rows))
+            utility = utility_on(self.workplace.task, self.shape)(
+                read_rows(rows) if self.public is None else self.public
+            )
             seed = self.workplace.config.federation.seed
             self._utilities = (rows, openings(utility, self.manifest.openings, seed))
         return self._utilities[1]
@@ -213,13 +219,17 @@ class SiteSettling:
             folder=folder, workplace=workplace, identity=identity, meter=meter, say=say, claims=claims, origin=origin
         )
 
-    def settler(self, manifest: Manifest, evaluation: Evaluation, shape: Shape, trail: Trail) -> Settler:
+    def settler(
+        self, manifest: Manifest, evaluation: Evaluation, shape: Shape, trail: Trail, public: Rows | None
+    ) -> Settler:
         """Make what the protocol needs of us."""
         self._trail, self._server = trail, manifest.server
         self._witness = Witness(
             folder=self.folder.path, org=self.workplace.org, identity=self.identity, server=manifest.server
         )
-        assessor = SiteAssessor(manifest=manifest, workplace=self.workplace, shape=shape, trail=trail, meter=self.meter)
+        assessor = SiteAssessor(
+            manifest=manifest, workplace=self.workplace, shape=shape, trail=trail, meter=self.meter, public=public
+        )
         self._settler = Settler(evaluation=evaluation, assessor=assessor, origin=self.origin, cosign=self._witness)
         self._periods = periods_of(manifest, evaluation)
         return self._settler
@@ -251,7 +261,7 @@ class SiteSettling:
         facts = {"period": said.period, "final": said.final, "confirmed": not reaction.code, "code": reaction.code}
         self.say("settled", **facts)
         self.folder.note_status(settled=facts)
-        if said.final and not reaction.code:
+        if said.final and reaction.code in {"", NOT_ANSWERED}:
             self._trail.forget(self._periods.rounds_of(said.period)[-1])
 
     def end(self, shown: bytes) -> bytes:

@@ -33,7 +33,7 @@ def standing_of(path: Path) -> dict[str, Any]:
 
 
 def approve_manifest(path: Path, digest: str) -> None:
-    """Write down that a person approved a manifest, by its digest.
+    """Write down that a person approved a manifest, or a version of the funding policy, by its digest.
 
     Raises:
         UsageError: this is no digest.

@@ -1,52 +1,44 @@
-"""Flower's SuperLink as a part of our own process: its state in SQLite, its Fleet API as an application, nothing else.
+"""Flower's SuperLink as a part of our own process: its state in memory, its Fleet API as an application, nothing else.
 
 The server's side of the conversation talks to the state directly. So neither Flower's Control API (which starts runs)
 nor its Runtime API (which hands out tasks) exists here, on any port: there is nothing to protect.
 
-Flower keeps messages and the chunks of their arrays in one SQLite file. What is delivered is erased at once, and what
-an earlier process left behind when this one starts.
+Flower keeps messages and nodes in memory here, and the chunks of arrays as files. What is delivered is erased at once,
+and what an earlier process left behind when this one starts: then nodes come online anew, under other numbers.
 """
 
 import logging
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import FastAPI
 from flwr.app import Message, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.app.metadata import Metadata
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
-from flwr.proto.fleet_pb2 import PushMessagesRequest
-from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
-from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.date import now
-from flwr.supercore.error import http_error_translator
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
-    iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.object_store import NoObjectInStoreError, ObjectStoreFactory
-from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
 from flwr.superlink.config_loader import get_federation_manager
-from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
-from flwr.superlink.routers.fleet.router import router as fleet_router
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from fedgap.errors import FedgapError
 from fedgap.flower.allowance import Allowance
+from fedgap.flower.assembly import put_together
 from fedgap.flower.contract import MESSAGE_TYPE
+from fedgap.flower.fleet_calls import FleetCalls
+from fedgap.flower.holding import Holding
+from fedgap.flower.transit import Transit
+from fedgap.storage import StorageError
 
 _log = logging.getLogger(__name__)
 logging.getLogger("flwr").addFilter(lambda record: "UnexpectedError" in record.getMessage())
@@ -80,6 +72,10 @@ class Arrived:
     error: int = 0
 
 
+class _NotYetError(Exception):
+    """An object was announced and has not come."""
+
+
 class SuperLink:
     """Flower's state and one run in it, for as long as this process serves.
 
@@ -88,52 +84,35 @@ class SuperLink:
     """
 
     def __init__(self, folder: Path) -> None:
-        database = str(folder / "superlink.sqlite")
-        store = ObjectStoreFactory(database)
-        self._factory = LinkStateFactory(database, get_federation_manager(), store)
+        self._transit = Transit(folder / "transit")
+        objects = ObjectStoreFactory()
+        objects.store_instance = self._transit
+        self._factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, get_federation_manager(), objects)
         self.state: LinkState = self._factory.state()
-        self._clear()
         self.run, self._task = self._begin_run()
         self._arriving: dict[str, Message] = {}
         self._allowance = Allowance()
+        self._holding = Holding()
+        self._arrived = threading.Event()
+        self.last_s = 0.0
+        self._fleet = FleetCalls(self._factory, self._transit, self._allowance, self._holding, self._note_arrival)
         self._keys: set[bytes] = set()
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._beat, name="fedgap-heartbeat", daemon=True)
         self._pulse.start()
 
-    async def _own_answers_only(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Refuse what Flower would take: answers in another's name, several at once, unasked ones and endless ones."""
-        pushed = getattr(request.state, "protobuf_request", None)
-        if isinstance(pushed, PushMessagesRequest):
-            senders = [message.metadata.src_node_id for message in pushed.messages_list]
-            if senders != [pushed.node.node_id] or len(pushed.message_object_trees) != 1:
-                return JSONResponse({"detail": "Forbidden"}, status_code=HTTPStatus.FORBIDDEN)
-            answered = pushed.messages_list[0].metadata.reply_to_message_id
-            objects = sum(1 for _ in iterate_object_tree(pushed.message_object_trees[0]))
-            size = pushed.ByteSize()
-            if not self._allowance.may_answer(pushed.node.node_id, answered, objects=objects, size_bytes=size):
-                return JSONResponse({"detail": "Gone"}, status_code=HTTPStatus.GONE)
-        if isinstance(pushed, PushObjectRequest) and not self._allowance.takes(pushed.node.node_id, pushed.ByteSize()):
-            return JSONResponse({"detail": "Gone"}, status_code=HTTPStatus.GONE)
-        return await call_next(request)
-
     def knows(self, key: bytes) -> bool:
         """Tell whether a request's header names the key of an admitted node; Flower checks its signature then."""
         return key in self._keys
 
-    def fleet(self) -> FastAPI:
-        """Make the application that answers Flower's Fleet calls of admitted nodes, and no other call of Flower."""
-        layers = [
-            Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
-            Middleware(ProtobufTranslationMiddleware),
-            Middleware(NodeAuthMiddleware),
-            Middleware(BaseHTTPMiddleware, dispatch=self._own_answers_only),
-        ]
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=layers)
-        app.state.linkstate_factory = self._factory
-        app.state.enable_supernode_auth = True
-        app.include_router(fleet_router)
-        return app
+    def fleet(self) -> FleetCalls:
+        """Give the application that answers Flower's Fleet calls of admitted nodes, and no other call of Flower."""
+        return self._fleet
+
+    @property
+    def calls(self) -> int:
+        """How many Fleet calls were answered so far."""
+        return self._fleet.calls
 
     def admit(self, public: bytes, name: str) -> int:
         """Let a node with this key (DER of its public half) connect; again, if it was admitted before.
@@ -155,6 +134,7 @@ class SuperLink:
         self._keys.discard(b64encode(public))
         node = self.state.get_node_id_by_public_key(public)
         if node is not None:
+            self.state.activate_node(node, HEARTBEAT_S)  # Flower cannot delete a node that never was online
             self.state.delete_node(NOOP_FLWR_AID, node)
 
     def online(self) -> set[int]:
@@ -200,8 +180,19 @@ class SuperLink:
             self._allowance.grant(name, node, most_bytes)
             objects = get_all_nested_objects(message)
             for part in missing:
-                self.state.store_object(self.run, session, part, objects[part].deflate())
+                if not self.state.store_object(self.run, session, part, objects[part].deflate()):
+                    self._erase(name, "")
+                    raise StorageError("A message cannot be kept until it is fetched.")
+        self._holding.wake(node)
         return name
+
+    def _note_arrival(self) -> None:
+        self.last_s = time.monotonic()
+        self._arrived.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a piece of an answer has come since `receive` was begun, or the time is over."""
+        self._arrived.wait(seconds)
 
     def receive(self, messages: Iterable[str], *, most_bytes: int) -> Iterator[Arrived]:
         """Give the answers that are whole by now, one by one; each is given once and then erased here.
@@ -210,11 +201,14 @@ class SuperLink:
             messages: ids that `send` gave.
             most_bytes: a larger answer is none.
         """
+        self._arrived.clear()
         wanted = set(messages)
         for reply in self.state.get_message_res(message_ids=set(wanted), run_id=self.run):
             self._arriving[reply.metadata.reply_to_message_id] = reply
         for name in wanted & self._arriving.keys():
             reply = self._arriving[name]
+            if not reply.has_error() and self._transit.is_coming(reply.metadata.message_id):
+                continue
             if reply.has_error():
                 arrived: Arrived | None = Arrived(message=name, content=None, error=reply.error.code)
             else:
@@ -224,14 +218,23 @@ class SuperLink:
                 yield arrived
                 del arrived  # as large as a model, and the next one is put together before the name is given away
 
+    def arrived_bytes(self, message: str) -> int:
+        """Tell how much of the answer to a message is here, for people."""
+        return self._allowance.arrived_bytes(message)
+
     def withdraw(self, messages: Iterable[str]) -> None:
         """Erase messages that nobody needs to answer any more, and what has come of their answers."""
         for name in messages:
             reply = self._arriving.get(name)
             self._erase(name, reply.metadata.message_id if reply is not None else "")
 
+    def release(self) -> None:
+        """Let nobody wait at the door any more: the listener is about to end."""
+        self._holding.close()
+
     def close(self) -> None:
-        """End the run; nodes stay admitted."""
+        """End the run."""
+        self.release()
         self._ended.set()
         self._pulse.join()
         self.state.finish_task(self._task, SubStatus.STOPPED, "")
@@ -240,24 +243,24 @@ class SuperLink:
         """Put an answer together once all its chunks are here; None while they are not."""
         try:
             tree = self.state.object_store.get_object_tree(reply)
-            parts: dict[str, bytes] = {}
-            for node in iterate_object_tree(tree):
-                content = self.state.get_object(self.run, node.object_id)
-                if not content:
-                    return None if content is not None else Arrived(message=name, content=None)
-                parts[node.object_id] = content
-                most_bytes -= len(content)
-                if most_bytes < 0:
-                    return Arrived(message=name, content=None)
-            message = inflate_object_from_contents(reply, parts)
+            message = put_together(tree, self._content, most_bytes=most_bytes)
         except NoObjectInStoreError:
             return Arrived(message=name, content=None)
+        except _NotYetError:
+            return None
         except Exception as error:  # noqa: BLE001 - what a node sends may break Flower's reader in any way
             _log.warning("An answer cannot be read (%s).", type(error).__name__)
             return Arrived(message=name, content=None)
-        if not isinstance(message, Message) or message.has_error():
-            return Arrived(message=name, content=None)
-        return Arrived(message=name, content=message.content)
+        return Arrived(message=name, content=None if message.has_error() else message.content)
+
+    def _content(self, name: str) -> bytes:
+        """Give an object that is whole."""
+        content = self.state.get_object(self.run, name)
+        if content is None:
+            raise NoObjectInStoreError(name)
+        if not content:
+            raise _NotYetError
+        return content
 
     def _erase(self, name: str, reply: str) -> None:
         self._arriving.pop(name, None)
@@ -267,14 +270,6 @@ class SuperLink:
             if part:
                 with suppress(NoObjectInStoreError):
                     self.state.object_store.delete(part)
-
-    def _clear(self) -> None:
-        """End what an earlier process left behind: its runs, messages and chunks."""
-        for run in self.state.get_run_info():
-            if run.primary_task_id is not None:
-                self.state.finish_task(run.primary_task_id, SubStatus.STOPPED, "")
-            self.state.cleanup_run(run.run_id)
-        self.state.object_store.clear()
 
     def _begin_run(self) -> tuple[int, int]:
         """Open the one run of this process. Clients never fetch an application, so it names none."""

@@ -49,18 +49,16 @@ class Supervisor:
     Attributes:
         site: path of site.toml.
         passphrase: of its keys, if they are sealed.
-        until_done: end after the last round.
         tell: told every event of the working process.
     """
 
     site: Path
     passphrase: str | None = field(repr=False)
-    until_done: bool
     tell: Tell
     _process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
-        """Keep the site at work.
+        """Keep the site at work until it is stopped or the federation has ended; then say so, now and every time.
 
         Raises:
             InUseError: another client works with its folder.
@@ -69,14 +67,16 @@ class Supervisor:
         folder = SiteFolder(load_site(self.site).folder)
         folder.membership()
         deaths = 0
+        if folder.ended.exists():
+            return self.tell({"event": "ended"})
         with folder.alone():
             live_in(folder.flower)
             while True:
                 began = time.monotonic()
                 status, last = self._once(folder)
                 if status == 0:
-                    folder.note_status(state="stopped", since=now_text())
-                    return
+                    folder.note_status(state="ended" if folder.ended.exists() else "stopped", since=now_text())
+                    return None
                 if status == WRONG_USE and last.get("event") == "failed":
                     folder.note_status(state="stopped", since=now_text(), reason=last.get("cause"))
                     raise as_error(last)
@@ -101,9 +101,8 @@ class Supervisor:
     def _once(self, folder: SiteFolder) -> tuple[int, dict[str, Any]]:
         """Run the working process until it ends; give its exit status and the last thing it said."""
         receive, send = os.pipe()
-        options = ["until-done"] if self.until_done else []
         environment = {name: value for name, value in os.environ.items() if name != PASSPHRASE} | SILENCE | MEMORY
-        command = [sys.executable, "-P", "-m", "fedgap.flower.child", str(self.site), str(send), *options]
+        command = [sys.executable, "-P", "-m", "fedgap.flower.child", str(self.site), str(send)]
         _rotate(folder.log)
         last: dict[str, Any] = {}
         with folder.log.open("ab") as log:

@@ -10,7 +10,8 @@ with a higher number, and a round whose sum may be open already is resumed with 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,18 +26,23 @@ from fedgap.flower.accounts import Accounts
 from fedgap.flower.board import Board, RoundLine
 from fedgap.flower.charter import Founding, read_policy
 from fedgap.flower.cohort import FlowerCohort
-from fedgap.flower.contract import SUMS
+from fedgap.flower.contract import ROUND_PURPOSES, SUMS
 from fedgap.flower.course import Course, Standing, apply, begin, plan_next
 from fedgap.flower.coursefile import shelve, unshelve
-from fedgap.flower.gathering import Gathering, MissingOrganisationsError
+from fedgap.flower.gathering import Gathering, MissingOrganisationsError, RosterChangedError
+from fedgap.flower.policies import Policies
 from fedgap.flower.preparation import start_of
 from fedgap.flower.roster import Roster
 from fedgap.flower.server_ledger import ServerLedger
 from fedgap.flower.settling_run import SettlingRun
+from fedgap.flower.stopwatch import Stopwatch
 from fedgap.flower.sums import Sums
+from fedgap.flower.waits import Waits
+from fedgap.flower.witness_desk import WitnessDesk
 from fedgap.ids import OrgId
-from fedgap.learning.parameters import packed
+from fedgap.learning.parameters import file_parts
 from fedgap.learning.plan import DivergedError
+from fedgap.records import CostBounded, CostClaimed
 from fedgap.secagg.desk import Desk
 from fedgap.secagg.encoding import Mean
 from fedgap.secagg.errors import RoundSuspendedError
@@ -95,6 +101,8 @@ class TrainingRun:
     _exchanges: dict[str, float] = field(default_factory=dict)
     _current: FlowerCohort | None = None
     _accounts: Accounts | None = None
+    _waits: Waits | None = None
+    _knowing: tuple[int, ...] = ()
 
     def run(self) -> Course:
         """Run what is left of the planned rounds, and give everybody the last sum.
@@ -119,13 +127,16 @@ class TrainingRun:
             ) as ledger,
         ):
             self._recover(journal)
+            self._waits = Waits.of(journal)
             self._accounts = accounts = self._opened_accounts(founding, ledger, journal)
             standing = self._start(founding, accounts)
             while standing.applied < config.training.rounds:
                 self._settling(journal, accounts).between_rounds(standing.applied)
                 if journal.held() is None:
                     signed = self.gathering.amend(founding) or signed
-                standing = self._round(journal, founding, signed.manifest, standing)
+                    self._take_policy(ledger, signed.manifest, accounts, begun=max(standing.applied, journal.last[0]))
+                with suppress(RosterChangedError):  # nothing was opened: again, under the version in force now
+                    standing = self._round(journal, founding, signed.manifest, standing)
             settling = self._settling(journal, accounts)
             settling.finish()
             if accounts.shards is None:
@@ -183,6 +194,7 @@ class TrainingRun:
             journal=journal,
             log=self.state / "journal" / "events.log",
             versions=self.roster.versions,
+            witness=WitnessDesk(folder=self.state / "witness", founding=founding, sums=self.sums),
         )
 
     def _settling(self, journal: NumberedJournal, accounts: Accounts) -> SettlingRun:
@@ -203,8 +215,23 @@ class TrainingRun:
             check_stopped=self.gathering.check_stopped,
             close_s=min(self.gathering.wait_s, days * 86400.0),
             reply_s=(config.secagg or SecAgg()).reply_timeout_s,
+            bound=self._bound,
             say=self.board.begin,
         )
+
+    def _take_policy(self, ledger: ServerLedger, manifest: Manifest, accounts: Accounts, *, begun: int) -> None:
+        """Between two rounds: put a later version of the policy into force that the members have approved."""
+        policies = Policies(self.roster.book)
+        if policies.proposed() is not None:
+            accounts.work_off()
+            ledger.take(self.roster.versions())  # who approves may be new: the ledger must know its key
+        if said := policies.take(ledger, manifest, first=accounts.periods.next(begun)):
+            self.board.say(said)
+
+    def _bound(self, claim: CostClaimed) -> CostBounded | None:
+        """Bound a claim by how long the server waited for the organisation in the rounds of the period."""
+        assert self._waits is not None  # noqa: S101 - `run` has opened them; tells mypy
+        return self._waits.bound(claim, self.gathering.config())
 
     def _start(self, founding: Founding, accounts: Accounts) -> Standing:
         course = self._course(founding, accounts)
@@ -225,11 +252,14 @@ class TrainingRun:
         accounts = self._accounts
         assert accounts is not None  # noqa: S101 - `run` has opened them; tells mypy
         began, number = time.monotonic(), course.applied + 1
+        accounts.watch.take()  # what was counted before the round
         cohort = self._cohort(manifest, {})
         server = Server(manifest, self.identity, self.threads)
         self._exchanges = {}
         self.board.begin(f"round {number} of {founding.config.training.rounds}")
-        outcome = self._opened(journal, server, cohort, course, accounts.desk(server)).outcome
+        opened = self._opened(journal, server, cohort, course, accounts.desk(server))
+        outcome, self._knowing = opened.outcome, opened.answered
+        del opened
         plan, seats = outcome.plan, [survivor.seat for survivor in outcome.survivors]
         before = unshelve(self.shelf, course)
         after, mean = apply(before, outcome, manifest, founding.config)
@@ -238,13 +268,12 @@ class TrainingRun:
                 f"The common model is not finite after round {number}.", remedy="Lower server.lr or training.lr."
             )
         self.sums.take_over(journal.outcome_file)
-        accounted = time.monotonic()
-        accounts.add(outcome, before, after, manifest)
-        accounted = time.monotonic() - accounted
+        accounts.put_off(outcome, before, after, manifest)
         del outcome, before  # as large as the model, and on disk
         self._write_model(founding, after)
         names = tuple(manifest.members[seat].id for seat in seats)
-        self.board.finish(self._line(plan, names, mean, cohort, accounted, seconds=time.monotonic() - began))
+        spent = accounts.watch.take()
+        self.board.finish(self._line(plan, names, mean, cohort, spent, seconds=time.monotonic() - began))
         return shelve(self.shelf, after)
 
     def _opened(
@@ -257,9 +286,17 @@ class TrainingRun:
             plan = plan_next(course, server.manifest, attempt=first)
             cohort.brings_sum = self._is_last_sum_under(server.manifest)
             previous = partial(self.sums.outcome, course.applied) if cohort.brings_sum else None
+            knowing, self._knowing = self._knowing, ()  # after a restart nobody is known to know
             try:
                 return rounds.run_round(
-                    server, cohort, journal, plan, previous=previous, attempts=self.attempts, desk=desk
+                    server,
+                    cohort,
+                    journal,
+                    plan,
+                    previous=previous,
+                    attempts=self.attempts,
+                    knowing=knowing,
+                    desk=desk,
                 )
             except RoundSuspendedError:
                 self.board.begin(f"round {course.applied + 1} waits for members to unmask")
@@ -287,12 +324,30 @@ class TrainingRun:
         cohort.ready = lambda: self.gathering.quorum(manifest)
         cohort.upload_bytes = 4 * manifest.encoding.words
         cohort.sum_of = self.sums.packed
-        cohort.heard = lambda seat, purpose, what: self.board.hear(manifest.members[seat].id, f"{purpose}: {what}")
-        cohort.took = self._took
+        names = [member.id for member in manifest.members]
+
+        def asking(purpose: str, seats: Collection[int]) -> None:
+            if self._waits is not None and self._accounts is not None and purpose in ROUND_PURPOSES:
+                period = self._accounts.periods.of(cohort.number[0])
+                self._waits.begin(period, [names[seat] for seat in seats], cohort.stage_s)
+
+        def heard(seat: int, purpose: str, what: str) -> None:
+            self.board.hear(names[seat], f"{purpose}: {what}")
+            if self._waits is not None:
+                self._waits.heard(names[seat], what)
+
+        def through(seat: int, purpose: str, done: int, total: int) -> None:
+            self.board.tell(names[seat], f"{purpose}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+        cohort.asking, cohort.heard, cohort.through, cohort.took = asking, heard, through, self._took
+        if self._accounts is not None:
+            cohort.beside, cohort.delayed = self._accounts.beside, self._accounts.watch.was_late
         self._current = cohort
         return cohort
 
     def _took(self, purpose: str, seconds: float) -> None:
+        if self._waits is not None:
+            self._waits.end()
         self._exchanges[purpose] = self._exchanges.get(purpose, 0.0) + seconds
 
     def _began(self, number: tuple[int, int]) -> None:
@@ -306,7 +361,7 @@ class TrainingRun:
         names: tuple[OrgId, ...],
         mean: Mean,
         cohort: FlowerCohort,
-        accounting_s: float,
+        accounting: Stopwatch,
         *,
         seconds: float,
     ) -> RoundLine:
@@ -317,9 +372,11 @@ class TrainingRun:
             loss=mean.metrics[LOSS.name],
             seconds=seconds,
             exchanges=dict(self._exchanges),
+            calls=cohort.calls,
             bytes_up=cohort.up,
             bytes_down=cohort.down,
-            accounting_s=accounting_s,
+            accounting_s=accounting.seconds,
+            accounting={"wall_s": accounting.wall, "cpu_s": accounting.cpu, "hidden_s": accounting.hidden},
         )
 
     def _write_model(self, founding: Founding, course: Course) -> None:
@@ -331,7 +388,7 @@ class TrainingRun:
             "rounds": str(course.applied),
             "preprocessing": json.dumps(preprocessing(founding, self.gathering)),
         }
-        storage.replace(self.model, packed(course.state.model, about))
+        storage.replace_in_parts(self.model, file_parts(course.state.model, about))
 
 
 def preprocessing(founding: Founding, gathering: Gathering) -> object:

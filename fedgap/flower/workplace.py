@@ -22,11 +22,12 @@ from fedgap.flower.meter import Meter
 from fedgap.flower.preparation import own_shape, own_statistics
 from fedgap.ids import OrgId
 from fedgap.learning.device import GpuUse, limit_gpu
+from fedgap.learning.faults import MissingFileError
 from fedgap.learning.local import train
 from fedgap.learning.parameters import Vector
 from fedgap.learning.plan import LocalTraining
 from fedgap.learning.rows import Data, Rows
-from fedgap.learning.task import Task
+from fedgap.learning.task import DataError, Task
 from fedgap.learning.threads import use_threads
 from fedgap.learning.vector import FlatModel, build, pick_device
 from fedgap.secagg.encoding import Contribution
@@ -70,6 +71,7 @@ class Workplace:
         limits: threads, device, GPU share.
         meter: counts what loading and training cost.
         shared: merged statistics as bytes, once they are known.
+        evaluation_data: our copy of public evaluation rows, if we have one.
     """
 
     config: FederationConfig
@@ -78,6 +80,7 @@ class Workplace:
     limits: Limits
     meter: Meter
     shared: bytes | None = None
+    evaluation_data: Path | None = None
     _task: Task | None = field(default=None, repr=False)
     _own: Data | None = field(default=None, repr=False)
     _rows: Rows | None = field(default=None, repr=False)
@@ -107,10 +110,23 @@ class Workplace:
         """
         if self._own is None:
             with self.meter.phase("load"):
-                data = load_rows(self.task, self.source, self.org)
+                data = self._loaded()
                 trains, _ = split_plan(self.config, self.task).split(data, self.org, 0)
                 self._own = data.take(trains)
         return self._own
+
+    def _loaded(self) -> Data:
+        """Load our file; what is wrong with it is said in words of site.toml, the one file that is ours to correct."""
+        try:
+            return load_rows(self.task, self.source, self.org)
+        except MissingFileError as error:
+            error.remedy = "Correct `data` under [site] in site.toml, or put the file there."
+            raise
+        except DataError as error:
+            error.remedy = error.remedy.replace("fedgap config check", "fedgap client check")
+            if "task." in error.remedy or "[task]" in error.remedy:
+                error.remedy += " [task] stands in the federation's plan, which is its operator's to change."
+            raise
 
     def statistics(self) -> bytes:
         """Sum up our training rows, as the server may see them."""

@@ -127,6 +127,28 @@ def test_a_check_goes_on_to_the_connection_when_the_data_are_missing(run: Run, j
     assert not joined.egress.exists() or joined.egress.read_bytes() == b"", "a check sends nothing"
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (None, "Correct `data` under [site] in site.toml"),
+        ("a,b\n1,2\n", "which is its operator's to change"),
+        ("a,y\n", "Write the file again"),
+    ],
+)
+def test_a_check_says_what_is_wrong_with_the_data_in_words_of_site_toml(
+    run: Run, joined: SiteFolder, tmp_path: Path, rows: str | None, words: str
+) -> None:
+    assert joined.path.exists()
+    if rows is not None:
+        (tmp_path / "rows.csv").write_text(rows)
+    found = {finding["name"]: finding for finding in json.loads(run("client", "check", "--json").out)["findings"]}
+
+    remedy = found["data"]["error"]["remedy"]
+    assert words in remedy
+    assert "organisation.data" not in remedy
+    assert "config check" not in remedy
+
+
 def test_a_check_finds_what_the_limits_do_not_allow(run: Run, joined: SiteFolder, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,y\n" + "1,yes\n2,no\n" * 5)
     (tmp_path / "site.toml").write_text(SITE.replace("minimum_cohort = 3", "minimum_cohort = 4"))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fedgap.config.policy import load_policy
 from fedgap.crypto import seeded
+from fedgap.funding import Policy
 from fedgap.ledger.store import Ledger
 from fedgap.storage import write_key
 from tests.cli.command import Run
@@ -112,6 +114,29 @@ def test_a_policy_file_is_checked_and_named(run: Run, tmp_path: Path) -> None:
     assert len(json.loads(run("funding", "check", file, "--json").out)["digest"]) == 64
     file.write_text("[policy]\n")
     assert run("funding", "check", file).status == 2
+
+
+def test_a_later_policy_is_compared_with_the_one_in_force(run: Run, tmp_path: Path) -> None:
+    """From the first period that nothing was written about; what cannot follow is said before anybody is asked."""
+    first = '[policy]\ncurrency = "EUR"\n[[period]]\nbudget = "1000.00"\n[[period]]\nbudget = "1000.00"\n'
+    new, old = tmp_path / "new.toml", tmp_path / "old.toml"
+    old.write_text(first)
+    new.write_text(first.replace('"EUR"', '"EUR"\npaid_now = "1"'))
+    tale = Tale(policy=Policy.of_config(load_policy(old)).data, periods=2)
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, tale.server, founding=tale.signed(tale.manifest)) as ledger:
+        ledger.append(*tale.story())
+        tale.rounds = 0
+    ended = run("funding", "check", new, "--ledger", path)
+    assert (ended.status, ended.err.partition(":")[0]) == (2, "funding.late-policy")
+
+    with Ledger(path.with_name("m.sqlite"), tale.server, founding=tale.signed(tale.manifest)) as ledger:
+        ledger.append(*tale.story())
+    ended = run("funding", "check", new, "--ledger", path.with_name("m.sqlite"))
+    assert ended.status == 0, ended.err
+    assert "Changed: paid at once: 7/10, now 1." in ended.out
+    assert "As version 2 it can apply from period 2 on." in ended.out
+    assert run("funding", "check", old, "--ledger", path.with_name("m.sqlite")).status == 2
 
 
 def test_money_needs_neither_torch_nor_flower_nor_patience(unsettled: Written) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fedgap.config import parse_federation
 from fedgap.config.phrases import allowed
-from fedgap.config.reference import EXAMPLE, MODELS, as_document, as_page, reference
+from fedgap.config.reference import EXAMPLE, FILES, MODELS, as_document, as_page, reference
 from fedgap.config.summary import summary
 from fedgap.errors import UsageError
 
@@ -44,6 +44,28 @@ def test_the_example_of_the_page_is_a_whole_configuration() -> None:
     assert example == EXAMPLE
     assert [organisation.id for organisation in config.organisations] == ["clinic-north", "clinic-south", "clinic-west"]
     assert "50 rounds of 1 epoch each" in " ".join(summary(config))
+
+
+def test_the_keys_of_each_file_can_be_asked_for_alone() -> None:
+    headers = {file: [section.header for section in reference(file)] for file in FILES}
+
+    assert headers["site.toml"] == ["[site]", "[limits]"]
+    assert headers["server.toml"] == ["[server]"]
+    assert headers["policy.toml"][0] == "[policy]"
+    assert headers["federation.toml"][0] == "[federation]"
+    assert sum(map(len, headers.values())) == len(reference())
+
+
+def test_site_toml_is_explained_as_it_is_checked() -> None:
+    """What must be there is marked so; every other key has its default."""
+    keys = {key.key: key for section in reference("site.toml") for key in section.keys}
+
+    assert {name for name, key in keys.items() if key.default == "required"} == {
+        *("organisation", "server", "data"),
+        *("tasks", "rounds", "minimum_cohort"),
+    }
+    assert (keys["minimum_cohort"].allowed, keys["memory_gib"].unit) == ("whole number >= 3", "GiB")
+    assert (keys["roster_changes"].default, keys["hours"].default) == ('"ask"', "always")
 
 
 def test_one_section_or_one_key_can_be_asked_for() -> None:

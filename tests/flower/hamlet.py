@@ -44,10 +44,11 @@ class Site:
         """Join as `fedgap client join` does."""
         settings, data = self.place / "site.toml", str(self.place / "data.csv")
         joining = begin_joining(invite, settings, data=data, passphrase=None, now_s=now_s)
-        end_joining(joining, settings, data=data)
+        public = self.place / "public.csv"
+        end_joining(joining, settings, data=data, evaluation=str(public) if public.exists() else None)
 
     def start(self) -> None:
-        """Run as `fedgap client run --until-done` does."""
+        """Run as `fedgap client run` does."""
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -82,19 +83,22 @@ class Site:
             meter=Meter(Machine()),
             say=self._say,
             rand=system,
+            earlier=folder.earlier_identity(None),
         )
         try:
-            make_node(resident=resident, membership=membership, key=key, egress=egress, until_done=True).run()
+            make_node(resident=resident, membership=membership, key=key, egress=egress).run()
         finally:
             resident.close()
             egress.close()
 
 
-def settle_in(server: Served, folder: Path, org: str, rows: str, *, now_s: float) -> Site:
-    """Invite an organisation and let it join."""
+def settle_in(server: Served, folder: Path, org: str, rows: str, *, now_s: float, public: str | None = None) -> Site:
+    """Invite an organisation and let it join; `public` are its evaluation rows, if everybody has them."""
     place = folder / org
     place.mkdir()
     (place / "data.csv").write_text(rows)
+    if public is not None:
+        (place / "public.csv").write_text(public)
     site = Site(place)
     site.join(desk_work.invite(server.home, org, confirm=False, now_s=now_s).text, now_s=now_s)
     return site

@@ -37,3 +37,12 @@ def test_nothing_is_taken_once_nobody_waits() -> None:
 
     assert not allowance.takes(7, 1)
     assert not allowance.may_answer(7, "m", objects=1, size_bytes=1)
+
+
+def test_it_is_told_how_much_of_an_answer_has_come() -> None:
+    allowance = Allowance()
+    allowance.grant("m", 7, 8 * MIB)
+    allowance.takes(7, 5 * MIB)
+
+    assert allowance.arrived_bytes("m") == 5 * MIB
+    assert allowance.arrived_bytes("other") == 0

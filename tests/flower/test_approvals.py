@@ -1,5 +1,6 @@
 """Which manifests a site goes along with by itself, which wait for a person, and which it never signs."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from fedgap.crypto import Identity
+from fedgap.crypto.codec import pack
 from fedgap.errors import UsageError
 from fedgap.flower.resident import Resident
 from fedgap.flower.standing import approve_manifest
@@ -187,6 +189,66 @@ def test_a_new_key_is_vouched_for_by_the_one_before_and_waits_until_it_is_in_for
     assert waiting(four, ASH) == ["client.key-not-in-force"]
     assert four.ask(ASH, "invite", b"").code == "client.no-manifest"
     assert first.members[0].public == before.public
+
+
+def test_a_version_with_the_key_before_is_taken_up_as_history_and_never_signed(four: Village) -> None:
+    """A version signed by all came into force while a site changed its keys: it holds, and the next one can follow."""
+    first, second = amended(four)
+    folder = four.sites[ASH].folder
+    four.show(proposed=SignedManifest(manifest=second))
+    for org in four.orgs:
+        four.sites[org].look_for_manifest()
+    folder.make_keys(None, which="keys-next")
+    folder.take_next_keys()
+    site = four.open(ASH)
+    four.book.handed.clear()
+    four.show(proposed=SignedManifest(manifest=replace(second, members=second.members[:3])))
+    site.look_for_manifest()
+    assert four.book.handed == []
+    four.show(current=four.signed(second))
+    site.look_for_manifest()
+
+    assert [signed.manifest for signed in folder.manifests()] == [first, second]
+    assert set(waiting(four, ASH)) == {"flower.bad-charter", "client.key-not-in-force"}
+    assert not site.is_member
+
+
+def test_whoever_lost_all_keys_joins_again_from_an_empty_folder(four: Village) -> None:
+    """The versions with the lost key are another one's; the first with the new key is ours."""
+    first, second = amended(four)
+    lost = four.sites[ASH].folder.path
+    four.show(proposed=SignedManifest(manifest=second))
+    for org in four.orgs:
+        four.sites[org].look_for_manifest()
+    four.show(current=four.signed(second))
+    for org in four.orgs[1:]:
+        four.sites[org].look_for_manifest()
+    shared = (lost / "shared.bin").read_bytes()
+    four.sites.pop(ASH).close()
+    shutil.rmtree(lost)
+    site = four.open(ASH)
+    site.workplace.shared = shared
+    third = four.manifest(version=3)
+    four.book.signed.clear()
+    earlier = [signed for signed in four.sites[four.orgs[1]].folder.manifests() if signed.manifest == first]
+    proposal = four.book.reply.model_copy(update={"earlier": (pack(earlier[0]).hex(),)})
+    assert third.members[0].public == site.identity.public != second.members[0].public
+    four.book.reply = proposal.model_copy(update={"proposed": pack(SignedManifest(manifest=third)).hex()})
+    for org in four.orgs:
+        four.sites[org].look_for_manifest()
+
+    assert four.book.signed.keys() == {ASH}
+    assert [waiting(four, org) for org in four.orgs[1:]] == [["client.needs-approval"]] * 3
+    assert [signed.manifest for signed in site.folder.manifests(ours=False)] == [first, second]
+
+
+def test_keys_that_never_came_into_force_are_dropped_and_the_ones_that_vouch_stay(four: Village) -> None:
+    folder = four.sites[ASH].folder
+    first = folder.keys(None)[0]
+    for keep_before in (False, True):
+        following = folder.make_keys(None, which="keys-next")[0]
+        folder.take_next_keys(keep_before=keep_before)
+        assert (folder.keys(None)[0], folder.earlier_identity(None)) == (following, first)
 
 
 def test_a_change_of_keys_that_was_interrupted_is_finished(four: Village) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,17 +11,20 @@ from flwr.app import ConfigRecord, RecordDict
 from fedgap import rounds
 from fedgap.crypto import digest
 from fedgap.errors import InterruptedRunError
+from fedgap.flower import cohort as cohorts
 from fedgap.flower import contract
-from fedgap.flower.cohort import FlowerCohort, purpose_of
+from fedgap.flower.cohort import UNSEEN, FlowerCohort, purpose_of
 from fedgap.flower.contract import BEHIND, SUMS, Reply, Request
 from fedgap.flower.course import Standpoint
 from fedgap.flower.superlink import Arrived
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.encoding import Contribution, Encoding
 from fedgap.secagg.local import LocalCohort, local_federation
+from fedgap.secagg.messages import Invite, Sealed
 from fedgap.secagg.plain import plain_sum
+from fedgap.secagg.recall import Invitations
 from fedgap.secagg.transcript import Plan
-from fedgap.secagg.wire import pack
+from fedgap.secagg.wire import pack, unpack
 
 N = 4
 ORGS = [OrgId(f"org-{seat}") for seat in range(N)]
@@ -54,6 +57,8 @@ class Mail:
     asked: list[tuple[int, Request]] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
     count: int = 0
+    calls: int = 0
+    last_s: float = 0.0
 
     def send(self, node: int, content: RecordDict, *, ttl_s: float, group: str, most_bytes: int) -> str | None:
         """Keep a message."""
@@ -81,6 +86,14 @@ class Mail:
                 del self.sent[name]
                 yield Arrived(message=name, content=answer)
 
+    def wait(self, seconds: float) -> None:
+        """Every node that answers has done so."""
+        time.sleep(seconds)
+
+    def arrived_bytes(self, message: str) -> int:
+        """Half of every answer is here."""
+        return 16 << 20 if message in self.sent else 0
+
     def withdraw(self, messages: Iterable[str]) -> None:
         """Note what nobody waits for."""
         self.withdrawn += list(messages)
@@ -96,7 +109,7 @@ def cohort_of(sites: Mapping[int, Site], *, stage_s: float = 0.3, **more: object
         stage_s=stage_s,
         upload_bytes=100,
         sum_of=lambda round_: b"sum %d" % round_,
-        poll_s=0.01,
+        look_s=0.01,
         **more,  # type: ignore[arg-type]  # of several types
     )
     return cohort, mail
@@ -191,6 +204,48 @@ def test_a_member_that_is_behind_gets_the_sums_it_lacks_one_by_one_and_the_invit
     assert asked == [("invite", request), (SUMS, b"sum 3"), (SUMS, b"sum 4"), ("invite", request)]
 
 
+def test_whoever_lacks_the_last_list_is_sent_the_whole_invitation_once_and_then_the_sums() -> None:
+    asked: dict[int, list[tuple[str, bytes]]] = {0: [], 1: []}
+    unseen = contract.write_reply(Reply(status="refused", code=UNSEEN))
+    standpoint = Standpoint(applied=3, state=bytes(32))
+    behind = contract.write_reply(Reply(status="refused", code=BEHIND, body=pack(standpoint)))
+    answers = {0: [unseen, behind, contract.write_reply(contract.answered(b"")), unseen], 1: [unseen, unseen]}
+
+    def site(seat: int) -> Site:
+        def answer(request: Request) -> RecordDict:
+            asked[seat].append((request.purpose, request.body))
+            return answers[seat].pop(0) if answers[seat] else contract.write_reply(contract.answered(b"yes"))
+
+        return answer
+
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(whole)
+        return whole
+
+    short, whole = _short(), b"the whole one"
+    cohort, _ = cohort_of({0: site(0), 1: site(1)})
+    cohort.number = (6, 1)
+    requests = Invitations({0: short, 1: short}, make)
+
+    assert list(cohort.exchange(requests)) == []
+    assert asked[0] == [("invite", short), ("invite", whole), (SUMS, b"sum 4"), ("invite", whole)]
+    assert asked[1] == [("invite", short), ("invite", whole)]
+    assert made == [whole]
+    assert list(cohort.exchange(requests)) == [(0, b"yes"), (1, b"yes")]
+
+
+def _short() -> bytes:
+    """A short invitation to round 2."""
+    first = rounds.run_round(LOCAL.server, members(), rounds.MemoryJournal(), PLAN, previous=None, attempts=1)
+    plan = replace(PLAN, round=2, state=digest("next"))
+    begun = rounds.begin(LOCAL.server, plan, previous=first.outcome, cohort=[0], knowing=first.answered)
+    assert isinstance(begun.requests, Invitations)
+    assert unpack(Invite, unpack(Sealed, begun.requests.whole()).body).previous == first.outcome
+    return begun.requests[0]
+
+
 def test_who_is_not_connected_is_not_waited_for() -> None:
     heard: list[tuple[int, str]] = []
     cohort, _ = cohort_of({}, stage_s=60, heard=lambda seat, _, what: heard.append((seat, what)))
@@ -228,3 +283,48 @@ def test_the_purpose_of_a_sealed_request_is_read_without_unpacking_it() -> None:
         now = rounds.step(LOCAL.server, now.state, list(local.exchange(now.requests)))
 
     assert tuple(found) == contract.ROUND_PURPOSES
+
+
+def test_it_is_said_how_far_a_large_upload_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of uploads only, and only of large ones: statistics are through in a moment."""
+    monkeypatch.setattr(cohorts, "TOLD_EVERY_S", 0.0)
+    told: list[tuple[int, str, int, int]] = []
+    cohort, _ = cohort_of({1: silent}, stage_s=0.1, through=lambda *what: told.append(what))
+
+    for upload_bytes, purpose in ((100, "relay"), (32 << 20, "statistics"), (32 << 20, "relay")):
+        assert not told
+        cohort.upload_bytes = upload_bytes
+        assert list(cohort.ask(purpose, {1: b""})) == []
+
+    assert set(told) == {(1, "relay", 16 << 20, 32 << 20)}
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_what_can_be_done_while_members_train_is_done_once_they_are_asked_and_counted_as_far_as_they_wait(
+    *, early: bool
+) -> None:
+    done, late = list[Mail](), list[float]()
+    sites = {seat: saying(contract.write_reply(contract.answered(b"here"))) for seat in range(N)}
+    cohort, mail = cohort_of(sites, delayed=late.append)
+
+    def beside() -> None:
+        assert len(mail.sent) == N
+        done.append(mail)
+
+    cohort.beside = beside
+    mail.last_s = time.monotonic() + (-5 if early else 5)
+
+    for purpose in ("invite", "adverts", "relay", "survivors"):
+        assert len(list(cohort.ask(purpose, dict.fromkeys(range(N), b"")))) == N
+
+    assert done == [mail]
+    assert [round(seconds) for seconds in late] == [5 if early else 0]
+
+
+def test_whoever_is_still_at_work_when_that_is_done_has_not_waited() -> None:
+    late = list[float]()
+    cohort, _ = cohort_of({0: silent, 1: saying(contract.write_reply(contract.answered(b"here")))}, delayed=late.append)
+
+    assert [seat for seat, _ in cohort.ask("relay", {0: b"", 1: b""})] == [1]
+
+    assert late == []

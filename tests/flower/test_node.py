@@ -36,8 +36,9 @@ class OneRequest:
         del earlier
         return 1
 
-    def ask(self) -> Announced:
+    def ask(self, *, wait_s: int) -> Announced:
         """There is a message."""
+        del wait_s
         return Announced(head=None, tree=None)  # type: ignore[arg-type]  # nobody looks into it
 
     def fetch(self, announced: Announced) -> Incoming:
@@ -101,3 +102,22 @@ def test_a_figure_that_cannot_be_written_down_is_said_and_the_site_goes_on(tmp_p
     assert [reply.status for reply in link.sent] == ["ok"]
     assert "unmetered" in said
     assert isinstance(ended, EndError)
+
+
+def test_it_is_said_now_and_then_how_far_a_large_message_has_come() -> None:
+    said: list[tuple[str, int, int]] = []
+    node = Node(
+        resident=None,  # type: ignore[arg-type]  # nothing here looks into these
+        folder=None,  # type: ignore[arg-type]
+        egress=None,  # type: ignore[arg-type]
+        meter=None,  # type: ignore[arg-type]
+        connect=lambda: None,  # type: ignore[arg-type,return-value]
+        say=lambda _, **facts: said.append((facts["way"], facts["bytes"], facts["total"])),
+    )
+    size = 100 << 20
+
+    for done in range(0, size + 1, 1 << 20):
+        node.through("up", done, size)
+    node.through("down", 1000, 1000)
+
+    assert said == [("up", 0, size), ("up", size, size)]

@@ -80,7 +80,9 @@ def test_a_site_that_lost_its_model_gets_the_sums_again(tmp_path: Path, stack: E
     assert [purpose for purpose, org, _ in made.asked if org == BIRCH].count(SUMS) == 2
 
 
-def test_sums_that_are_forged_or_of_another_round_change_nothing(three: Village) -> None:
+def test_sums_that_are_forged_or_of_another_round_change_nothing(
+    three: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = three.found()
     three.run(manifest, until=2)
     member = three.sites[BIRCH].member
@@ -90,11 +92,15 @@ def test_sums_that_are_forged_or_of_another_round_change_nothing(three: Village)
     first, second = map(pack, three.outcomes)
     three.open(BIRCH).look_for_manifest()
     forged = first[:-100] + bytes([first[-100] ^ 1]) + first[-99:]
+    learned: list[int] = []
+    keep = three.sites[BIRCH]._participant
+    monkeypatch.setattr(keep, "learn", lambda outcome: learned.append(outcome.plan.round))
 
     for body in (second, forged, b"", b"x"):
         assert three.ask(BIRCH, SUMS, body).status == "refused"
     assert three.ask(BIRCH, SUMS, first).status == "ok"
     assert three.ask(BIRCH, SUMS, first).status == "ok"
+    assert learned == [1], "settlement needs what was checked, once"
     member = three.sites[BIRCH].member
     assert member is not None
     assert member.course.digest == before

@@ -98,6 +98,20 @@ def test_the_first_version_needs_everybody_and_a_later_one_a_quorum_and_the_newc
     assert [signed.manifest.version for signed in Roster(book, SERVER.public).versions()] == [1, 2]
 
 
+def test_an_organisation_between_two_keys_keeps_its_line_until_it_is_ready(book: Book, founding: Founding) -> None:
+    roster, config = Roster(book, SERVER.public), founding.config
+    roster.update(founding, config, members(book, *NAMES))
+    sign(roster, *NAMES)
+    first = roster.update(founding, config, members(book, *NAMES))
+
+    assert roster.update(founding, config, members(book, *NAMES[:3]), between_keys=[OrgId("doum")]) == first
+    assert roster.proposed() is None
+    assert roster.update(founding, config, members(book, *NAMES[:3])) == first
+    without = roster.proposed()
+    assert without is not None
+    assert [member.id for member in without.manifest.members] == NAMES[:3]
+
+
 def test_weights_are_rows_capped_at_three_times_the_median(book: Book, founding: Founding) -> None:
     roster = Roster(book, SERVER.public)
     roster.update(founding, founding.config, members(book, *NAMES))

@@ -11,15 +11,18 @@ from fedgap.errors import InterruptedRunError
 from fedgap.flower import plainvalues
 from fedgap.flower.book import Enrolled
 from fedgap.flower.charter import Line, found, write_manifest
+from fedgap.flower.enrolment import Invite, sign_enrolment
 from fedgap.flower.home import forms
 from fedgap.flower.page import status
-from fedgap.flower.preparation import Shape
+from fedgap.flower.preparation import Shape, Statistics
+from fedgap.flower.roster import PROPOSED, SHAPE, SHARED
 from fedgap.flower.service import ChangedPlanError, serve
-from fedgap.ids import OrgId
+from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.manifest import SignedManifest
 from fedgap.secagg.wire import pack
 from fedgap.simulation.sites import open_task
 from tests.flower.serving import home_in, served
+from tests.simulation.tiny import csv
 
 
 def soon(holds: Callable[[], bool]) -> bool:
@@ -43,6 +46,28 @@ def test_an_organisation_may_be_added_while_it_runs_and_nothing_else_may_change(
         home.federation.write_text(text.replace("lr = 0.1", "lr = 0.2"))
         assert soon(lambda: bool(server.ended))
     assert isinstance(server.ended[0], ChangedPlanError)
+
+
+def test_the_first_manifest_waits_for_a_member_that_shows_new_keys_before_it_is_signed(tmp_path: Path) -> None:
+    """Three others would be enough to found a federation; but nobody who is named in the file is left out."""
+    home = home_in(tmp_path, files={name: csv(20, 1) for name in ("ash", "birch", "cedar", "doum")})
+    book, shape = home.book(), pack(Shape(inputs=(3,), classes=True, largest=1))
+    for number, (org, confirm) in enumerate((*((org, False) for org in forms(home.config())), (OrgId("cedar"), True))):
+        code = bytes([number]) * 16
+        book.invite(org, code, expires_s=2**40, confirm=confirm)
+        invite = Invite(
+            address="https://a", ca=b"", federation=FederationId("tiny"), organisation=org, code=code, expires_s=2**40
+        )
+        node = f"ecdsa-sha2-nistp384 {'ABCDE'[number] * 120}"
+        book.enrol(sign_enrolment(Identity(bytes([number]) * 32), invite, node), now_s=1)
+        if not confirm:
+            book.prepared(org, statistics=pack(Statistics(rows=9, content=b"")), shape=shape)
+    book.keep(SHARED, plainvalues.write(None))
+    book.keep(SHAPE, shape)
+
+    with served(home) as server:
+        assert soon(lambda: "cedar (waits for fedgap server approve)" in server.said[-1])
+    assert book.kept(PROPOSED) is None
 
 
 def test_what_was_signed_is_not_changed_while_the_server_is_down(tmp_path: Path) -> None:

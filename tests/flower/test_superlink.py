@@ -3,23 +3,30 @@
 import importlib.metadata
 import inspect
 import socket
-import sqlite3
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+import httpx
 import pytest
+from flwr.app import Message
 from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.object_store import ObjectStore
+from flwr.supercore.protobuf.client import ProtobufRequestContext
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedgap.crypto import NodeKey, new_node_key
 from fedgap.crypto.certificates import new_ca, node_key_pem, server_certificate
-from fedgap.flower import contract, restraint
+from fedgap.flower import contract, fleet, restraint
 from fedgap.flower.contract import Reply, Request
 from fedgap.flower.fleet import BusyKeyError, Fleet, GoneError, LinkLostError, NotAdmittedError
+from fedgap.flower.fleet_calls import MOST_TIMES
 from fedgap.flower.listener import Door, Listener, PortError, answer
 from fedgap.flower.restraint import LARGE_BYTES
 from fedgap.flower.superlink import SMALL_BYTES, Arrived, NodeKeyError, SuperLink
@@ -229,17 +236,116 @@ def test_a_node_cannot_answer_in_the_name_of_another(line: Line) -> None:
     b.close()
 
 
-def test_after_a_restart_nodes_are_known_and_old_messages_are_gone(tmp_path: Path) -> None:
+def test_after_a_restart_old_messages_are_gone(tmp_path: Path) -> None:
     line = Line(tmp_path)
     node, number = line.connected("stays")
-    ask(line, number, b"x" * 100)
+    ask(line, number, b"x" * 1_000_000)
+    assert list((tmp_path / "transit").iterdir())
     node.close()
     line.close()
 
     link = SuperLink(tmp_path)
+    assert not list((tmp_path / "transit").iterdir())
     assert link.state.num_message_ins() == 0
     assert len(link.state.object_store) == 0
     link.close()
+
+
+def test_a_question_is_held_open_until_there_is_a_message(line: Line) -> None:
+    node, number = line.connected("patient")
+    threading.Timer(0.4, ask, (line, number, b"")).start()
+    began = time.monotonic()
+    announced = node.ask(wait_s=20)
+    assert announced is not None
+    assert 0.3 < time.monotonic() - began < 10
+    node.answer(node.fetch(announced), contract.answered(b""), seconds=0.1)
+    began = time.monotonic()
+    assert node.ask(wait_s=1) is None
+    assert 0.9 < time.monotonic() - began < 10
+    assert node.ask() is None
+    node.close()
+
+
+def test_a_message_whose_delivery_was_not_confirmed_is_given_again_but_not_for_ever(line: Line) -> None:
+    node, number = line.connected("cut-off")
+    name = ask(line, number, b"again")
+    for _ in range(MOST_TIMES):
+        announced = node.ask(wait_s=1)
+        assert announced is not None
+        assert announced.head.metadata.message_id == name
+    assert node.ask(wait_s=1) is None
+
+    first, second = ask(line, number, b"first"), ask(line, number, b"second")
+    for name in (first, second):
+        announced = node.ask(wait_s=1)
+        assert announced is not None
+        incoming = node.fetch(announced)
+        assert announced.head.metadata.message_id == name
+        node.answer(incoming, contract.answered(b""), seconds=0.1)
+    lost = ask(line, number, b"nobody waits for it any more")
+    assert node.ask(wait_s=1) is not None
+    line.link.withdraw([lost])
+    assert node.ask(wait_s=1) is None
+    node.close()
+
+
+def test_the_server_is_woken_by_an_answer(line: Line) -> None:
+    node, number = line.connected("waker")
+    name = ask(line, number, b"")
+    assert not list(line.link.receive([name], most_bytes=1 << 30))
+    thread = threading.Thread(target=serve_one, args=(node, lambda _: contract.answered(b"here")))
+    began = time.monotonic()
+    thread.start()
+    found: list[Arrived] = []
+    while not found:
+        line.link.wait(30)
+        found = list(line.link.receive([name], most_bytes=1 << 30))
+    assert time.monotonic() - began < 20
+    thread.join()
+    node.close()
+
+
+def test_an_answer_that_names_an_object_twice_is_refused(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower's store in memory takes it: thirty objects, each twice in the next, are a tree of a thousand million."""
+    node, number = line.connected("twice-in-a-tree")
+    name = ask(line, number, b"")
+    announced = node.ask()
+    assert announced is not None
+    incoming = node.fetch(announced)
+
+    def doubled(message: Message) -> ObjectTree:
+        tree = get_object_tree(message)
+        tree.children.append(tree.children[0])
+        return tree
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet, "get_object_tree", doubled)
+        with pytest.raises(LinkLostError, match="403"):
+            node.answer(incoming, contract.answered(b"x"), seconds=0.1)
+    node.answer(incoming, contract.answered(b"x"), seconds=0.1)
+    (arrived,) = line.soon([name])
+    assert arrived.content is not None
+    node.close()
+
+
+def test_a_request_that_is_no_protobuf_or_signed_long_ago_is_refused(line: Line) -> None:
+    key = new_node_key()
+    line.link.admit(node_key_pem(key.public), "odd")
+    signed = httpx.Request("POST", "https://localhost/v1/fleet/pull-messages")
+    context = ProtobufRequestContext(rpc_method="", message=PushMessagesRequest(), request=signed)
+    NodeAuthHttpInterceptor(key.private, key.private.public_key()).intercept(context, lambda _: httpx.Response(200))
+    headers = {name: value for name, value in signed.headers.items() if name.startswith("flwr")}
+
+    def status(content: bytes, **changed: str | None) -> int:
+        sent = {name: value for name, value in (headers | changed).items() if value is not None}
+        with closing(line.node(key)) as node:
+            url = f"https://localhost:{line.listener.port}/v1/fleet/pull-messages"
+            return node._client._client.post(url, content=content, headers=sent).status_code
+
+    assert status(b"\xff\xff") == 400
+    assert status(b"") == 401, "it names no node"
+    assert status(b"", **{"flwr-timestamp": "2026-01-01T00:00:00+00:00"}) == 401
+    assert status(b"", **{"flwr-signature": None}) == 401
 
 
 def test_a_port_that_is_taken_or_a_certificate_that_is_none_is_a_typed_error(line: Line, tmp_path: Path) -> None:
@@ -264,8 +370,7 @@ def test_a_lying_node_cannot_fill_the_disk(line: Line) -> None:
         serve_one(node, lambda _: Reply(status="ok", body=bytes(range(256)) * (16 << 12)))
 
     assert not list(line.link.receive([name], most_bytes=1 << 30))
-    with closing(sqlite3.connect(line.folder / "superlink.sqlite")) as database:
-        (stored,) = database.execute("select coalesce(sum(length(content)), 0) from objects").fetchone()
+    stored = sum(path.stat().st_size for path in (line.folder / "transit").iterdir())
     assert stored < 4 * SMALL_BYTES
     line.link.withdraw([name])
     node.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fedgap.cli.client_events import sentence
 from fedgap.errors import FedgapError
 from fedgap.flower import supervisor
 from fedgap.flower.membership import Membership, NotJoinedError, SiteFolder
@@ -72,7 +73,7 @@ def watch(site: Path, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPa
         return real([sys.executable, str(worker), *command[4:]], **more)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    return Supervisor(site=site, passphrase="word", until_done=False, tell=events.append)  # noqa: S106 - not a secret
+    return Supervisor(site=site, passphrase="word", tell=events.append)  # noqa: S106 - not a secret
 
 
 def test_a_worker_that_dies_is_started_again_and_its_words_are_handed_on(
@@ -109,20 +110,33 @@ def test_an_error_that_a_person_must_see_to_ends_it_with_that_error(
     assert (error.value.code, error.value.cause, error.value.exit_status) == ("task.not-found", "No task.", 2)
 
 
+def test_a_site_whose_federation_has_ended_says_so_and_starts_nothing(
+    site: Path, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SiteFolder(site.with_name("fedgap-site"))
+    watch(site, events, monkeypatch, f"open({str(folder.ended)!r}, 'w').close()\n").run()
+    assert folder.read_status()["state"] == "ended"
+    events.clear()
+    watch(site, events, monkeypatch, "").run()
+
+    assert events == [{"event": "ended"}]
+    assert "nothing more is asked" in sentence(events[0])
+
+
 def test_only_one_client_works_with_a_folder(site: Path, events: list[dict[str, Any]]) -> None:
     folder = SiteFolder(site.with_name("fedgap-site"))
     with folder.alone(), pytest.raises(InUseError):
-        Supervisor(site=site, passphrase=None, until_done=False, tell=events.append).run()
+        Supervisor(site=site, passphrase=None, tell=events.append).run()
 
 
 def test_a_site_that_left_or_never_joined_does_not_run(site: Path, events: list[dict[str, Any]]) -> None:
     folder = SiteFolder(site.with_name("fedgap-site"))
     folder.keep(folder.membership().model_copy(update={"left": "today"}))
     with pytest.raises(NotJoinedError, match="left"):
-        Supervisor(site=site, passphrase=None, until_done=False, tell=events.append).run()
+        Supervisor(site=site, passphrase=None, tell=events.append).run()
     (folder.path / "membership.json").unlink()
     with pytest.raises(NotJoinedError):
-        Supervisor(site=site, passphrase=None, until_done=False, tell=events.append).run()
+        Supervisor(site=site, passphrase=None, tell=events.append).run()
 
 
 def test_the_log_does_not_grow_for_ever(

@@ -61,7 +61,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         (self.folder / "simulated").mkdir()
-        self.server.mkdir()
+        self.server.mkdir(exist_ok=True)
         sections: dict[str, Any] = {"training": {"rounds": self.rounds}, "secagg": {"reply_timeout_s": 60.0}}
         sections["baselines"] = {"splits": 1}
         sections |= self.sections
@@ -103,7 +103,7 @@ class Deployment:
         """Invite an organisation and let it join, with a copy of the simulation's file."""
         text = fedgap("server", "invite", name, "--dir", self.server)["invite"]
         site = self.folder / name
-        site.mkdir()
+        site.mkdir(exist_ok=True)
         shutil.copy(self.folder / "simulated" / f"{name}.csv", site / "data.csv")
         joined = fedgap("client", "join", text, "--data", "data.csv", "--yes", cwd=site)
         settings = (site / "site.toml").read_text()
@@ -113,7 +113,7 @@ class Deployment:
 
     def start_client(self, name: str) -> None:
         """Run a site in the background until all rounds are done."""
-        self._start(name, "client", "run", "--until-done", cwd=self.folder / name)
+        self._start(name, "client", "run", cwd=self.folder / name)
 
     def start_all(self) -> None:
         """Server, joins, sites."""
@@ -136,6 +136,13 @@ class Deployment:
         """What a process has printed so far."""
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def asked(self, name: str) -> list[tuple[int, int, str]]:
+        """What a site was asked so far, in order: round, attempt, purpose."""
+        path = self.folder / name / "fedgap-site" / "client.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [(one["round"], one["attempt"], one["purpose"]) for one in found if one["event"] == "asked"]
 
     def peak_bytes(self, name: str) -> int:
         """The most memory that a process, or one that it started, had at once so far."""

@@ -99,12 +99,17 @@ class Running:
 
 @dataclass(slots=True)
 class Stage:
-    """A folder with a federation in it, and the processes that were started there."""
+    """A folder with a federation in it, and the processes that were started there.
+
+    Attributes:
+        inside: the command within which an organisation's own commands run; none: they run as they are.
+    """
 
     folder: Path
     rounds: int
     port: int = field(default_factory=free_port)
     running: list[Running] = field(default_factory=list)
+    inside: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.folder / "sitecustomize.py").write_text(WATCH)
@@ -125,7 +130,7 @@ class Stage:
     def fedgap(self, *arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; every argument after the folder is set in its environment."""
         return subprocess.run(
-            [sys.executable, "-m", "fedgap", *arguments],
+            [*self.inside.get(cwd.name if cwd else "", ()), sys.executable, "-m", "fedgap", *arguments],
             cwd=cwd or self.folder,
             env=self.environment(**more),
             capture_output=True,
@@ -141,7 +146,7 @@ class Stage:
 
     def start(self, *arguments: str, cwd: Path | None = None, **more: str) -> Running:
         """Start a command that stays; every argument after the folder is set in its environment."""
-        command = [sys.executable, "-m", "fedgap", *arguments]
+        command = [*self.inside.get(cwd.name if cwd else "", ()), sys.executable, "-m", "fedgap", *arguments]
         process = subprocess.Popen(
             command,
             cwd=cwd or self.folder,
@@ -182,7 +187,7 @@ class Stage:
 
     def client(self, org: str, **more: str) -> Running:
         """Start a participant."""
-        return self.start("client", "run", "--until-done", "--json", cwd=self.folder / org, **more)
+        return self.start("client", "run", "--json", cwd=self.folder / org, **more)
 
     def status(self, org: str) -> dict[str, Any]:
         """What a participant says about itself."""

@@ -26,14 +26,15 @@ SECTIONS: Mapping[str, Mapping[str, Any]] = {
 pytestmark = pytest.mark.slow
 
 
-def deployment(folder: Path, orgs: tuple[str, ...], rounds: int) -> Deployment:
+def deployment(folder: Path, orgs: tuple[str, ...], rounds: int, *, features: int = 10, periods: int = 1) -> Deployment:
     """A federation that measures contributions and has a policy."""
-    files = {name: wide(20 + 8 * seed, seed) for seed, name in enumerate(orgs)}
-    training = {"rounds": rounds, "lr": 0.2}
-    deployed = Deployment(folder, rounds=rounds, files=files, sections={**SECTIONS, "training": training})
+    files = {name: wide(20 + 8 * seed, seed, features) for seed, name in enumerate(orgs)}
+    sections = {**SECTIONS, "training": {"rounds": rounds, "lr": 0.2}, "settlement": {"periods": periods}}
+    policy = POLICY + '[[period]]\nbudget = "10.00"\n' * (periods - 1)
+    deployed = Deployment(folder, rounds=rounds, files=files, sections=sections)
     for place in (folder / "simulated", deployed.server):
-        (place / "evaluation.csv").write_text(wide(80, 99))
-        (place / "policy.toml").write_text(POLICY)
+        (place / "evaluation.csv").write_text(wide(80 * periods, 99, features))
+        (place / "policy.toml").write_text(policy)
     return deployed
 
 
@@ -84,6 +85,9 @@ def test_a_client_killed_while_it_is_settled_with_comes_back_and_the_values_are_
 def test_a_server_killed_between_closing_and_statement_goes_on_to_the_same_values(tmp_path: Path) -> None:
     with deployment(tmp_path, ORGS[:3], rounds=2) as deployed:
         deployed.start_all()
+        deployed.until(lambda: deployed.sums() == 1)
+        deployed.kill("server")
+        deployed.start_server()
         kept = deployed.server / "state" / "journal"
         for name in ("settlement-close.bin", "settlement-agenda-1.bin", "settlement-reveal-1.bin"):
             deployed.until(lambda path=kept / name: path.exists())  # type: ignore[misc]
@@ -95,12 +99,55 @@ def test_a_server_killed_between_closing_and_statement_goes_on_to_the_same_value
         deployed.simulated_sha256()
         assert values(tmp_path / "simulated" / "out" / "ledger.sqlite") == values(deployed.server / "ledger.sqlite")
         assert fedgap("ledger", "verify", deployed.server / "ledger.sqlite")["exit"] == 0
+        assert within_bounds(deployed.server / "ledger.sqlite")
 
 
-def values(ledger: Path) -> dict[str, tuple[Fraction, str]]:
-    """Value and standing of each organisation, as the ledger has them."""
+def within_bounds(ledger: Path) -> bool:
+    """Whether the server, which forgot nothing of how long it waited, bounds every honest claim from above."""
     entries = fedgap("ledger", "show", ledger)["entries"]
-    records = [entry["record"] for entry in entries if entry["kind"] == "ContributionEstimated"]
+    claimed, bounded = (
+        {
+            (one["record"]["organisation"], quantity["what"]): quantity["amount"]
+            for one in entries
+            if one["kind"] == kind
+            for quantity in one["record"][key]
+        }
+        for kind, key in (("CostClaimed", "metered"), ("CostBounded", "bounds"))
+    )
+    return bool(claimed) and all(amount <= bounded[key] for key, amount in claimed.items())
+
+
+def test_two_periods_are_settled_though_the_server_is_killed_in_and_between_them(tmp_path: Path) -> None:
+    """Killed with -9 while the first is opened, and when the second begins. One on the way: tests/flower."""
+    with deployment(tmp_path, ORGS[:3], rounds=11, features=41, periods=2) as deployed:
+        deployed.start_all()
+        kept = deployed.server / "state" / "journal"
+        for name in ("settlement-reveal-1.bin", "settlement-agenda-2.bin"):
+            deployed.until(lambda path=kept / name: path.exists())  # type: ignore[misc]
+            deployed.kill("server")
+            deployed.start_server()
+
+        assert deployed.wait_for("server") == 0
+        assert [deployed.wait_for(name) for name in deployed.names] == [0, 0, 0]
+        assert deployed.model_sha256() == deployed.simulated_sha256()
+        ledger, simulated = deployed.server / "ledger.sqlite", tmp_path / "simulated" / "out" / "ledger.sqlite"
+        for period in (1, 2):
+            assert values(simulated, period) == values(ledger, period)
+        opens = [e["record"]["round"] for e in entries(ledger) if e["kind"] == "RoundOpened"]
+        assert opens == list(range(1, 12))
+        assert fedgap("ledger", "verify", ledger)["exit"] == 0
+
+
+def entries(ledger: Path) -> list[dict[str, Any]]:
+    """What a ledger holds."""
+    found: list[dict[str, Any]] = fedgap("ledger", "show", ledger, "--count", 100_000)["entries"]
+    return found
+
+
+def values(ledger: Path, period: int = 1) -> dict[str, tuple[Fraction, str]]:
+    """Value and standing of each organisation in a period, as the ledger has them."""
+    records = [entry["record"] for entry in entries(ledger) if entry["kind"] == "ContributionEstimated"]
+    records = [record for record in records if record["period"] == period]
     return {one["organisation"]: (Fraction(one["value"]), one["standing"]) for one in records}
 
 
