@@ -113,7 +113,10 @@ def test_a_backup_that_is_cut_short_or_something_else_restores_nothing(home: Hom
     evil = tmp_path / "evil.tar.gz"
     with tarfile.open(evil, "w:gz") as archive:
         archive.add(copy, "../outside")
-    for content in (b"", b"no archive", whole[: len(whole) // 2], evil.read_bytes()):
+    (tmp_path / "link").symlink_to(copy)
+    with tarfile.open(linked := tmp_path / "linked.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "link", "federation.toml")
+    for content in (b"", b"no archive", whole[: len(whole) // 2], evil.read_bytes(), linked.read_bytes()):
         copy.write_bytes(content)
         with pytest.raises(BadBackupError):
             desk_work.restore(copy, tmp_path / "new")

@@ -102,8 +102,11 @@ def test_five_clinics_give_the_model_of_the_simulation_in_ten_rounds(tmp_path: P
 
 @pytest.mark.slow
 def test_an_organisation_is_added_while_the_server_runs(tmp_path: Path) -> None:
-    """Three found the federation and train; a fourth joins without a restart, and is in the later rounds."""
-    with Deployment(tmp_path, rounds=16, roster_changes="within-limits") as deployed:
+    """Three found the federation and train; a fourth joins without a restart, and is in the later rounds.
+
+    A round takes a fraction of a second, to join several: so there are many rounds.
+    """
+    with Deployment(tmp_path, rounds=150, roster_changes="within-limits") as deployed:
         deployed.start_all()
         deployed.until(lambda: deployed.sums() >= 1)
         data = (tmp_path / "simulated" / "cedar.csv").read_text()
