@@ -37,6 +37,10 @@ def test_periods_cut_a_run_into_parts_that_cover_it_once(rounds: int, count: int
         assert due is None or (due >= period * periods.length + periods.length and due < rounds)
 
 
+def test_a_change_applies_from_the_first_period_of_which_no_round_has_begun() -> None:
+    assert [Periods(20, 2).next(begun) for begun in (1, 10, 11, 20)] == [2, 2, 3, 3]
+
+
 def test_a_run_has_at_most_one_period_for_ten_rounds_and_twenty_parameters_an_opening() -> None:
     assert most_periods(rounds=50, parameters=10_000, openings=1) == 5
     assert most_periods(rounds=51, parameters=10_000, openings=2) == 6

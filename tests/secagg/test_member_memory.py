@@ -1,5 +1,6 @@
 """What a member never contradicts: order, repetition, manifests, and what it keeps, shows and erases."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from fedgap.secagg.messages import (
     Sealed,
     Survivors,
     Unmask,
+    forget_read,
     seal,
     unseal,
 )
@@ -102,6 +104,28 @@ def test_a_deployed_member_refuses_a_simulated_manifest_and_the_other_way_round(
     me = Me(real, VICTIM, case.federation.identities[VICTIM])
     with pytest.raises(BadManifestError, match="manifest of a deployment"):
         Participant(me, MemoryVault(), Trainer(lambda _: ZEROS), rand=counting(0), simulation=True)
+
+
+def test_a_member_that_settles_nothing_keeps_no_sum_that_comes_by_itself() -> None:
+    case = Case()
+    vault = MemoryVault()
+    me = Me(case.manifest, VICTIM, case.federation.identities[VICTIM])
+    member = Participant(me, vault, Trainer(lambda _: ZEROS), rand=counting(0), simulation=True)
+    before = deepcopy(vault)
+    member.learn(finished(case))
+    assert vault == before
+
+
+def test_a_large_message_can_be_let_go_and_is_read_again() -> None:
+    case = Case()
+    request = case.before("invite")[VICTIM]
+    public = case.server.identity.public
+    first = unseal(public, Invite, request)
+    assert unseal(public, Invite, request) is first
+    forget_read()
+    again = unseal(public, Invite, request)
+    assert again == first
+    assert again is not first
 
 
 def test_a_manifest_does_not_go_back() -> None:

@@ -11,7 +11,7 @@ from fedgap.crypto import digest
 from fedgap.secagg.errors import BadServerMessageError, UnseenListError
 from fedgap.secagg.local import Network
 from fedgap.secagg.messages import Invite, Outcome, Sealed, seal
-from fedgap.secagg.recall import Invitations, is_short, lengthen, shorten
+from fedgap.secagg.recall import Invitations, is_short, lengthen, shorten, shortened
 from fedgap.secagg.stages import Opened
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import pack, unpack
@@ -75,6 +75,8 @@ def test_nothing_is_left_out_of_an_invitation_without_a_sum() -> None:
     assert shorten(whole) == whole
     assert not is_short(whole)
     assert not is_short(b"no message")
+    with pytest.raises(ValueError, match="no short form"):
+        shortened(unpack(Sealed, whole), unpack(Invite, unpack(Sealed, whole).body))
 
 
 def test_a_member_that_has_not_seen_the_list_asks_for_all_of_it() -> None:
