@@ -96,12 +96,19 @@ def test_rounds_go_on_with_new_keys_and_the_old_ones_are_refused(
         fingerprint, before = rotate(server, birch, "birch", confirm=True)
         assert is_refused(server, before)
         assert desk_work.approve(home, "birch") == fingerprint
-        again = Site(birch.place)
+        refused: list[bool] = []
+        again = Site(
+            birch.place,
+            on=lambda kind, _: refused.append(is_refused(server, before)) if kind == "asked" and not refused else None,
+        )
         again.start()
 
         assert again.ended()
         assert all(site.ended() for org, site in sites.items() if org != "birch")
-        assert is_refused(server, before)
+        assert refused, "the new keys were asked"
+        assert all(refused), (
+            "while the server waited for an answer of the new keys, nobody came online with the old ones"
+        )
         wait_until(lambda: any(line.startswith("done") for line in server.said))
     first, second = (signed.manifest for signed in SiteFolder(birch.folder.path).manifests())
     assert [member.id for member in second.members] == sorted(SIZES)
