@@ -8,27 +8,31 @@ from typing import Any
 
 from bench.contestants.cells import MLP, workload_of
 from bench.contestants.running import Run, run
-from bench.contestants.workload import Cell
 
 ORGANISATIONS = (10, 100, 1000, 10_000)
 WIDTHS = (30, 300, 3000, 30_000, 300_000)
 """Hidden units: 33 parameters each."""
 
 COHORT = 10
+ROUNDS = 30
+"""Of the smallest points; a larger one has fewer, at least three."""
+
+WORK = 1_000_000
+"""Rounds times organisations times hidden units, of the points between."""
+
 CONTESTANTS = ("plain loop", "closed-form", "stacked-manual", "stacked-autograd")
 
 
 def grow() -> dict[str, Any]:
-    """Measure both; every point is a run of a few rounds in a process of its own."""
-    organisations = [
-        {"organisations": number} | _point(replace(MLP, clients=number, cohort=number, rounds=3))
-        for number in ORGANISATIONS
-    ]
-    parameters = [_point(replace(MLP, clients=COHORT, cohort=COHORT, hidden=(width,), rounds=3)) for width in WIDTHS]
+    """Measure both; every point is a run of 3 to 30 rounds in a process of its own."""
+    organisations = [{"organisations": number} | _point(number, MLP.hidden[0]) for number in ORGANISATIONS]
+    parameters = [_point(COHORT, width) for width in WIDTHS]
     return {"organisations": organisations, "parameters": parameters}
 
 
-def _point(cell: Cell) -> dict[str, Any]:
+def _point(cohort: int, width: int) -> dict[str, Any]:
+    rounds = min(ROUNDS, max(3, WORK // (cohort * width)))
+    cell = replace(MLP, clients=cohort, cohort=cohort, hidden=(width,), rounds=rounds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "workload.npz"
         work = workload_of(cell)
@@ -54,14 +58,13 @@ def draw(growth: Mapping[str, Any], folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for axis, words in (("organisations", "organisations a round"), ("parameters", "parameters")):
-        figure, plot = plt.subplots(figsize=(6.4, 3.6))
+        figure, plot = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
         for name in CONTESTANTS:
             points = growth[axis]
             across = [point[axis] for point in points]
             plot.plot(across, [point["cpu_us_an_organisation"][name] for point in points], marker="o", label=name)
         plot.set(xscale="log", yscale="log", xlabel=words, ylabel="processor time, µs an organisation and round")
         plot.grid(visible=True, which="major", alpha=0.3)
-        plot.legend()
-        figure.tight_layout()
+        figure.legend(*plot.get_legend_handles_labels(), loc="outside right center", frameon=False)
         figure.savefig(folder / f"simulate-{axis}.svg", metadata={"Date": None})
         plt.close(figure)
