@@ -123,7 +123,7 @@ class Run:
         """What is shown of the only period."""
         rounds = range(1, self.rounds + 1)
         draft = make_reveal(
-            self.manifest,
+            self.desk.tenure,
             1,
             rounds,
             {round_: self.desk.proposals(round_) for round_ in rounds},
@@ -179,8 +179,8 @@ def costs(n: int, d: int, *, rounds: int, repeats: int) -> dict[str, Any]:
     bases_s = cpu_s(partial(_afresh, partial(run.clearing, reveal)), repeats=repeats)
     state = run.clearing(reveal)
     replies = [(seat, one.handle(sealed) or b"") for seat, one in run.members.items()]
-    answered = clearing.on_answers(run.manifest, state, replies, origin=origin)
-    _, said = clearing.state_it(run.manifest, answered, final=False)
+    answered = clearing.on_answers(run.desk.tenure, state, replies, origin=origin)
+    _, said = clearing.state_it(run.desk.tenure, answered, final=False)
     stated = seal_settlement(run.federation.server.identity, said)
     account = member._record.account  # noqa: SLF001 - as above
     react = partial(run.settler.handle, me, account, run.vaults[0], stated, reached=rounds)
@@ -188,8 +188,8 @@ def costs(n: int, d: int, *, rounds: int, repeats: int) -> dict[str, Any]:
     reactions = [(seat, one.handle(stated) or b"") for seat, one in run.members.items()]
 
     def clear() -> None:
-        after = clearing.on_answers(run.manifest, state, replies, origin=origin)
-        clearing.state_it(run.manifest, after, final=False)
+        after = clearing.on_answers(run.desk.tenure, state, replies, origin=origin)
+        clearing.state_it(run.desk.tenure, after, final=False)
         clearing.on_reactions(run.manifest, said, reactions, origin=origin)
 
     clearing_s = cpu_s(partial(_afresh, clear), repeats=repeats)

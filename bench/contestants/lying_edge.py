@@ -38,7 +38,7 @@ def lying_edge(played: Played, world: World, liar: int) -> dict[str, float]:
     low, high = sorted((liar, peer))
     (judged,) = settled.statement.judged
     proof = unpack(EdgeEvidence, run.journal.get(f"settlement-evidence-1-{low}-{high}"))
-    _, proven = verify_liar(run.manifest, run.evaluation, proof)
+    _, proven = verify_liar(run.desk.tenure, run.evaluation, proof)
     flagged = {seat for seat, one in enumerate(settled.valued) if "lied" in one.flags}
     apart = {seats: abs(after.get(seats, (2**32,))[0] - values[0]) for seats, values in before.items()}
     return {

@@ -41,7 +41,8 @@ Start at `client` and `server` (the five steps) and `dealing` (key shares), then
 lies). `participant` is a member as a program; `fedgap.rounds` is the loop of the server; `local` is a whole federation
 in one process; `plain` is the same sum without masks. Settlement: `settlement` (its messages), `inspection` (what a
 member checks), `settler` and `clearing` (its two sides), `credit` and `valuation` (from answers to values), `dispute`
-(who lied about an edge), `plain_opening` (the same values without messages); `fedgap.settling` is its loop.
+(who lied about an edge), `tenures` (what a change of keys or of the roster means), `together` (parts of a period),
+`plain_opening` (the same values without messages); `fedgap.settling` is its loop.
 docs/protocol.md gives every byte.
 """
 

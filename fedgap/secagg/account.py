@@ -10,10 +10,11 @@ from fedgap.secagg.wire import Count, Hash, Seat, Signature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldRound:
-    """A round we uploaded in, and the root of what we sent."""
+    """A round we uploaded in, the version of the manifest it ran under, and the root of what we sent."""
 
     round: Count
     attempt: Count
+    manifest: Hash
     root: Hash
 
 
@@ -28,10 +29,11 @@ class OpenedRound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredPeriod:
-    """A period we opened our numbers in.
+    """A part of a period that we opened our numbers in.
 
     Attributes:
-        period, listed: which, over which list.
+        period, manifest: which, under the roster that begins with this version (see `tenures`).
+        listed: over which list.
         rounds: the list.
         own: our own updates' products with the directions; None if one of them is lost.
         total: the sums' products; None if we never received one of them.
@@ -39,6 +41,7 @@ class AnsweredPeriod:
     """
 
     period: Count
+    manifest: Hash
     listed: Hash
     rounds: tuple[OpenedRound, ...]
     own: tuple[Word, ...] | None
@@ -67,6 +70,8 @@ class Account:
         heard: what we answered to.
         openings: numbers opened in this federation's life.
         closed: whether the closing exchange ended the run.
+        since: the first round this memory has an upload of, if there may have been one before it that was lost; else 0.
+            What was said about earlier rounds is not known, so nothing more is said about them.
     """
 
     slots: tuple[SignedSlot, ...] = ()
@@ -75,10 +80,16 @@ class Account:
     heard: tuple[Heard, ...] = ()
     openings: Count = 0
     closed: bool = False
+    since: Count = 0
 
     def holding(self, held: HeldRound) -> "Account":
-        """Remember an upload; it takes the place of an earlier attempt's."""
-        return replace(self, rounds=(*(one for one in self.rounds if one.round != held.round), held))
+        """Remember an upload; it takes the place of an earlier attempt's.
+
+        Others were in that round too, so it is no earlier one that the server shows to who lost its memory: if there
+        was such a loss, this memory begins here.
+        """
+        rounds = (*(one for one in self.rounds if one.round != held.round), held)
+        return replace(self, rounds=rounds, since=min(self.since, held.round))
 
 
 class Shelf(Protocol):
@@ -93,11 +104,16 @@ class Shelf(Protocol):
         ...
 
 
-def over(account: Account, period: int) -> Account:
-    """Mark a period as over, whether we answered in it or not: nothing more is opened in it."""
-    others = tuple(done for done in account.answered if done.period != period)
-    done = next((done for done in account.answered if done.period == period), None)
-    done = done or AnsweredPeriod(period=period, listed=bytes(32), rounds=(), own=None, total=None)
+def answered(account: Account, period: int, manifest: bytes) -> AnsweredPeriod | None:
+    """What we opened in a part of a period; None if nothing."""
+    return next((done for done in account.answered if (done.period, done.manifest) == (period, manifest)), None)
+
+
+def over(account: Account, period: int, manifest: bytes) -> Account:
+    """Mark a part of a period as over, whether we answered in it or not: nothing more is opened in it."""
+    done = answered(account, period, manifest)
+    others = tuple(one for one in account.answered if one is not done)
+    done = done or AnsweredPeriod(period=period, manifest=manifest, listed=bytes(32), rounds=(), own=None, total=None)
     return replace(account, answered=(*others, replace(done, over=True)))
 
 
@@ -106,6 +122,6 @@ def name(number: tuple[int, int], what: str) -> str:
     return f"{number[0]:06d}-{number[1]:02d}-{what}"
 
 
-def sum_name(round_: int) -> str:
-    """How a round's sum is called in the vault; a round has one."""
-    return f"{round_:06d}-sum"
+def sum_name(round_: int, manifest: bytes) -> str:
+    """How a round's sum is called in the vault; under each version of the manifest a round has one at most."""
+    return f"{round_:06d}-{manifest.hex()[:16]}-sum"

@@ -18,16 +18,19 @@ from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.masking import Ring
 from fedgap.secagg.me import Me
 from fedgap.secagg.opening import RING, mask_products, product
-from fedgap.secagg.settlement import Answer, Report, Reveal, Word, reports_digest, settling
+from fedgap.secagg.settlement import Answer, Report, Reveal, Word, reports_digest
 from fedgap.secagg.states import Kept
 from fedgap.secagg.wire import unpack
 
 
-def make_answer(me: Me, period: int, listed: bytes, reports: tuple[Report, ...], *, origin: bytes) -> Answer:
+def make_answer(
+    me: Me, context: bytes, period: int, listed: bytes, reports: tuple[Report, ...], *, origin: bytes
+) -> Answer:
     """Sign the numbers for the peers, and the same as the ledger's records.
 
     Args:
         me: who we are.
+        context: of the settlement (see `fedgap.secagg.settlement.settling`).
         period: which.
         listed: digest of the list of rounds and directions.
         reports: the numbers.
@@ -41,7 +44,7 @@ def make_answer(me: Me, period: int, listed: bytes, reports: tuple[Report, ...],
         period=period,
         listed=listed,
         reports=reports,
-        signature=identity.sign("answer", settling(me.manifest.digest, period), me.seat, said),
+        signature=identity.sign("answer", context, me.seat, said),
         recorded=tuple(sign_record(record, identity, origin=origin) for record in records),
     )
 
@@ -103,8 +106,9 @@ def total_of(me: Me, shelf: Shelf, reveal: Reveal) -> tuple[Word, ...] | None:
     """The directions' products with the sums; None if we never received one of them."""
     totals = [0] * me.manifest.openings
     for opened in reveal.rounds:
+        plan = opened.listing.plan
         try:
-            total = np.frombuffer(shelf.get(sum_name(opened.listing.plan.round)), dtype="<u4")
+            total = np.frombuffer(shelf.get(sum_name(plan.round, plan.manifest)), dtype="<u4")
         except (KeyError, FedgapError):
             return None
         for slot, revealed in enumerate(opened.directions):

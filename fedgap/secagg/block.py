@@ -63,7 +63,8 @@ def plain_sums(
     encoding = manifest.encoding
     if updates.shape != (len(clips), len(orgs), encoding.parameters) or updates.dtype != np.float32:
         raise BadUpdateError(f"The updates have the shape {updates.shape}; float32 for each parameter is expected.")
-    shares = [manifest.share(manifest.seat_of(org)) for org in orgs]
+    seats = {member.id: seat for seat, member in enumerate(manifest.members)}
+    shares = manifest.shares(seats[org] for org in orgs)
     totals = np.zeros((len(clips), encoding.words), np.uint32)
     dither = _dither(encoding, orgs, round_)
     for total, clip, update in zip(totals, clips, updates, strict=True):

@@ -18,8 +18,12 @@ from fedgap.secagg.evidence import Contradiction
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import EVERYBODY, Outcome, Voice
+from fedgap.secagg.tenures import Tenure, tenure_of
 from fedgap.secagg.transcript import Plan, Survivor, agreement, is_ascending
 from fedgap.secagg.wire import Hash, Positive, Seat, Signature, pack, unpack
+
+NO_VOICE = bytes(64)
+"""In the place of a signature of who has no say: it was not in that roster, or lost its memory of that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Certified:
     Attributes:
         seat: whose.
         advert: the packed Advert; empty at the close.
-        directions: one signature over D_Q for every offer, in their order.
+        directions: for every offer, in their order, a signature over D_Q or `NO_VOICE`.
         cosignature: what the ledger's checkpoint asks for; opaque here.
     """
 
@@ -127,15 +131,13 @@ def make_offer(server: Identity, listing: Listing, slot: int, *, scale: float, h
 
 
 def check_listing(manifest: Manifest, listing: Listing) -> bytes:
-    """Check that tau members signed who stayed in a round of this manifest; give D.
+    """Check that tau members signed who stayed in a round, under the version it ran under; give D.
 
     The honest ones among them checked every upload's signature before they signed D.
 
     Raises:
         BadServerMessageError: they did not.
     """
-    if listing.plan.manifest != manifest.digest:
-        raise BadServerMessageError("A listed round is of another manifest.")
     agreed, seats = listing.agreed, [survivor.seat for survivor in listing.survivors]
     if not is_ascending(seats, below=len(manifest.members)) or len(seats) < manifest.quorum.u_min:
         raise BadServerMessageError("A listed round names members out of order, or too few.")
@@ -144,7 +146,13 @@ def check_listing(manifest: Manifest, listing: Listing) -> bytes:
 
 
 def certify(
-    me: Me, offers: Sequence[bytes], *, previous: Outcome | None, signed: Sequence[SignedSlot]
+    me: Me,
+    offers: Sequence[bytes],
+    *,
+    previous: Outcome | None,
+    signed: Sequence[SignedSlot],
+    known: Sequence[Tenure],
+    since: int = 0,
 ) -> tuple[tuple[SignedSlot, ...], tuple[bytes, ...]]:
     """Sign each offered direction, once a slot, whether or not we are in that round's U.
 
@@ -153,50 +161,72 @@ def certify(
         offers: packed Offers, as the server sent them.
         previous: the outcome that came with them, checked.
         signed: what we signed before.
+        known: every version of the manifest.
+        since: rounds before this one are left to the others.
 
     Returns:
-        everything we signed so far, and the signatures for these offers.
+        everything we signed so far, and for each of these offers a signature or `NO_VOICE`.
 
     Raises:
         BadServerMessageError: an offer is for no slot, or its round is not certified.
         EquivocationError: another direction was offered for a slot before; the evidence is a Contradiction.
     """
-    known = {slot.name: slot for slot in signed}
+    before = {slot.name: slot for slot in signed}
     signatures = []
     for data in offers:
         offer = _read(data)
         listing = offer.listing or (Listing.of(previous) if previous is not None else None)
         if listing is None or not 1 <= offer.slot <= me.manifest.openings:
             raise BadServerMessageError("A direction is offered for no round, or for an opening there is none of.")
-        agreed = check_listing(me.manifest, listing)
+        tenure, seat = _place(me, listing, known)
+        if seat is None or listing.plan.round < since:
+            signatures.append(NO_VOICE)
+            continue
+        agreed = check_listing(tenure.versions[listing.plan.manifest], listing)
         name = slot_name(agreed, offer.slot)
         said = direction_digest(agreed, offer.slot, scale=offer.scale, hidden=offer.hidden)
         if not is_signed(me.manifest.server, offer.signature, "commitment", name, EVERYBODY, said):
             raise BadServerMessageError("A commitment to a direction is not signed by the server.")
-        ours = known.setdefault(name, SignedSlot(name=name, said=said, signature=offer.signature))
+        ours = before.setdefault(name, SignedSlot(name=name, said=said, signature=offer.signature))
         if ours.said != said:
             raise EquivocationError("Two directions were offered for one slot.", evidence=_proof(me, ours, offer, said))
-        signatures.append(me.identity.sign("direction", name, me.seat, said))
-    return tuple(known.values()), tuple(signatures)
+        signatures.append(me.identity.sign("direction", name, seat, said))
+    return tuple(before.values()), tuple(signatures)
 
 
-def check_direction_voices(manifest: Manifest, *, name: bytes, said: bytes, voices: Sequence[Voice]) -> None:
+def check_direction_voices(tenure: Tenure, *, since: bytes, name: bytes, said: bytes, voices: Sequence[Voice]) -> None:
     """Check a direction's certificate: at least tau different members signed D_Q.
+
+    Args:
+        tenure: of the round.
+        since: the version it ran under.
+        name: of the slot.
+        said: D_Q.
+        voices: the certificate.
 
     Raises:
         BadServerMessageError: they did not, or one signature is not valid.
     """
-    seats = [voice.seat for voice in voices]
+    manifest, seats = tenure.manifest, [voice.seat for voice in voices]
     if not is_ascending(seats, below=len(manifest.members)) or len(seats) < manifest.tau:
         raise BadServerMessageError(f"A direction is certified by {len(seats)} members; {manifest.tau} must, in order.")
     for voice in voices:
-        if not is_certified_by(manifest, voice, name=name, said=said):
+        if not is_certified_by(tenure, voice, since=since, name=name, said=said):
             raise BadServerMessageError(f"Member {voice.seat} did not certify a direction.")
 
 
-def is_certified_by(manifest: Manifest, voice: Voice, *, name: bytes, said: bytes) -> bool:
-    """Tell whether a member signed D_Q for this slot."""
-    return is_signed(manifest.members[voice.seat].public, voice.signature, "direction", name, voice.seat, said)
+def is_certified_by(tenure: Tenure, voice: Voice, *, since: bytes, name: bytes, said: bytes) -> bool:
+    """Tell whether a member signed D_Q for this slot, with a key it has had since the round."""
+    keys = tenure.keys(voice.seat, since=since)
+    return any(is_signed(public, voice.signature, "direction", name, voice.seat, said) for public in keys)
+
+
+def _place(me: Me, listing: Listing, known: Sequence[Tenure]) -> tuple[Tenure, int | None]:
+    """The tenure of a listed round, and our seat in it."""
+    tenure = tenure_of(known, listing.plan.manifest)
+    if tenure is None:
+        raise BadServerMessageError("A listed round is of another manifest.")
+    return tenure, tenure.seat_of(me.manifest.members[me.seat].id)
 
 
 def _read(data: bytes) -> Offer:

@@ -42,6 +42,7 @@ from fedgap.secagg.settlement import (
     seal_settlement,
     settling,
 )
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.wire import Count, Hash, pack, unpack
 
 
@@ -94,7 +95,7 @@ def endorsement(manifest: Manifest, agenda: Agenda, seat: int, reply: bytes) -> 
     return voice if said.seat == seat and is_endorsed_by(manifest, agenda, voice) else None
 
 
-def on_answers(manifest: Manifest, state: Clearing, replies: Iterable[tuple[int, bytes]], *, origin: bytes) -> Clearing:
+def on_answers(tenure: Tenure, state: Clearing, replies: Iterable[tuple[int, bytes]], *, origin: bytes) -> Clearing:
     """Take the answers that came; the first valid one of each member counts."""
     answers = {answer.seat: answer for answer in state.answers}
     faults = list(state.faults)
@@ -105,11 +106,11 @@ def on_answers(manifest: Manifest, state: Clearing, replies: Iterable[tuple[int,
         except BadMessageError as error:
             faults.append(Fault(seat=seat, exchange="reveal", reason=error.cause))
             continue
-        wrong = _wrong(manifest, state, seat, answer, peers=peers.get(seat, []), origin=origin)
+        wrong = _wrong(tenure, state, seat, answer, peers=peers.get(seat, []), origin=origin)
         if wrong:
             faults.append(Fault(seat=seat, exchange="reveal", reason=wrong))
         elif answers.setdefault(seat, answer) != answer and answers[seat].said != answer.said:
-            proof = _two_answers(manifest, answers[seat], answer)
+            proof = _two_answers(tenure, answers[seat], answer)
             faults.append(Fault(seat=seat, exchange="reveal", reason="it signed two different answers", evidence=proof))
     ordered = tuple(answers[seat] for seat in sorted(answers))
     return replace(state, answers=ordered, faults=tuple(dict.fromkeys(faults)))
@@ -120,21 +121,21 @@ def disputes(state: Clearing) -> list[Edge]:
     return [edge for edge in state.edges if edge.state == DISPUTE]
 
 
-def challenge(manifest: Manifest, server: Identity, state: Clearing, edge: Edge) -> dict[int, bytes]:
+def challenge(tenure: Tenure, server: Identity, state: Clearing, edge: Edge) -> dict[int, bytes]:
     """Show each end the other's signed answer, and ask it to open the edge."""
     answers = {answer.seat: answer for answer in state.answers}
     ends = (edge.low, edge.high), (edge.high, edge.low)
     return {
         mine: seal_settlement(
             server,
-            Challenge(manifest=manifest.digest, period=state.period, recipient=mine, answer=answers[theirs]),
+            Challenge(manifest=tenure.name, period=state.period, recipient=mine, answer=answers[theirs]),
         )
         for mine, theirs in ends
     }
 
 
 def judge(
-    manifest: Manifest,
+    tenure: Tenure,
     evaluation: Evaluation,
     state: Clearing,
     edge: Edge,
@@ -146,7 +147,7 @@ def judge(
     """Find out who lied about an edge, from the first opening that fits what both ends committed to.
 
     Args:
-        manifest: with the evaluation specification, all that checking needs.
+        tenure: with the evaluation specification, all that checking needs.
         evaluation: likewise.
         state: with the two answers.
         edge: the disputed one.
@@ -164,7 +165,7 @@ def judge(
             secrets = _secrets(reply, seat, both)
             rounds = tuple(edge_round(dossier(round_), (edge.low, edge.high), secrets[round_]) for round_ in both)
             proof = EdgeEvidence(reveal=reveal, low=answers[edge.low], high=answers[edge.high], rounds=rounds)
-            values, liars = verify_liar(manifest, evaluation, proof)
+            values, liars = verify_liar(tenure, evaluation, proof)
         except BadMessageError as error:
             fault = Fault(seat=seat, exchange="challenge", reason=error.cause)
             state = replace(state, faults=(*state.faults, fault))
@@ -174,12 +175,12 @@ def judge(
     return state, None
 
 
-def state_it(manifest: Manifest, state: Clearing, *, final: bool) -> tuple[Clearing, Statement]:
+def state_it(tenure: Tenure, state: Clearing, *, final: bool) -> tuple[Clearing, Statement]:
     """State everything that was said and what follows; with fewer than tau answers nothing follows."""
     state = replace(state, revision=state.revision + 1)
-    settled = len(state.answers) >= manifest.tau
+    settled = len(state.answers) >= tenure.manifest.tau
     said = Statement(
-        manifest=manifest.digest,
+        manifest=tenure.name,
         period=state.period,
         revision=state.revision,
         final=final,
@@ -220,11 +221,10 @@ def _peers(pairs: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
     return {seat: sorted(others) for seat, others in found.items()}
 
 
-def _wrong(
-    manifest: Manifest, state: Clearing, seat: int, answer: Answer, *, peers: Sequence[int], origin: bytes
-) -> str:
+def _wrong(tenure: Tenure, state: Clearing, seat: int, answer: Answer, *, peers: Sequence[int], origin: bytes) -> str:
     """Say why an answer cannot be used; empty if it can."""
-    if answer.seat != seat or answer.period != state.period or not is_answer(manifest, answer, state.listed):
+    manifest = tenure.manifest
+    if answer.seat != seat or answer.period != state.period or not is_answer(tenure, answer, state.listed):
         return "it is not signed by this member, or is over another list"
     if [report.peer for report in answer.reports] != list(peers):
         return "it does not report on exactly the peers it shares rounds with"
@@ -240,11 +240,11 @@ def _wrong(
     return ""
 
 
-def _two_answers(manifest: Manifest, one: Answer, other: Answer) -> bytes:
-    context = settling(manifest.digest, one.period)
+def _two_answers(tenure: Tenure, one: Answer, other: Answer) -> bytes:
+    context = settling(tenure.name, one.period)
     return pack(
         Contradiction(
-            public=manifest.members[one.seat].public,
+            public=tenure.manifest.members[one.seat].public,
             first=statement("answer", context, one.seat, one.said),
             first_signature=one.signature,
             second=statement("answer", context, other.seat, other.said),

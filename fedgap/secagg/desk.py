@@ -5,19 +5,22 @@ last invitation offered, and of which rounds nothing is left to offer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from fedgap.crypto import Rand
-from fedgap.secagg.certificates import Certified, Listing, Offer
+from fedgap.secagg.certificates import Certified, Offer
 from fedgap.secagg.directions import Unrounded
 from fedgap.secagg.dossier import Dossier
 from fedgap.secagg.errors import BadMessageError
 from fedgap.secagg.evaluation import Evaluation, periods_of
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Outcome, Voice
-from fedgap.secagg.proposals import Proposal, propose, with_reply
+from fedgap.secagg.periods import most_periods
+from fedgap.secagg.proposals import Offered, Proposal, propose, with_reply
 from fedgap.secagg.server import Server
+from fedgap.secagg.tenures import Tenure, tenure_of, tenures
 from fedgap.secagg.wire import kind_of, pack, unpack
 
 
@@ -86,7 +89,7 @@ class Desk:
         rand: for the salts that hide directions; the operating system's in a deployment.
         origin: digest of the federation's first manifest; the ledger's records are bound to it.
         checkpoint: gives the ledger's checkpoint to be co-signed.
-        earlier: manifests that were in force before; rounds under them are credited by weight.
+        earlier: manifests that were in force before, oldest first.
     """
 
     def __init__(
@@ -104,14 +107,24 @@ class Desk:
         self.manifest, self.periods = server.manifest, periods_of(server.manifest, evaluation)
         self.cosignatures: dict[int, bytes] = {}
         self.checkpoint = checkpoint
-        self._earlier = {manifest.digest: manifest for manifest in earlier}
-        self._rand, self._offered, self._certified = rand, list[Proposal](), set[int]()
+        self.tenures = tenures((*earlier, server.manifest))
+        self.tenure = self.tenures[-1]
+        self._rand, self._offered, self._certified = rand, list[Offered](), set[int]()
+
+    def under(self, tenure: Tenure) -> Self:
+        """The same desk for what was done under one of its tenures."""
+        other = copy(self)
+        other.tenure, other.manifest = tenure, tenure.manifest
+        other.server = replace(self.server, manifest=tenure.manifest)
+        return other
 
     # --- beside the rounds ---
 
     def file(self, dossier: Dossier) -> None:
         """Keep what settlement needs of an opened round."""
-        self.archive.put(blob("dossier", dossier.listing.plan.round), pack(dossier))
+        plan = dossier.listing.plan
+        self.archive.put(blob("version", plan.round), plan.manifest)
+        self.archive.put(blob("dossier", plan.round), pack(dossier))
 
     def propose(self, round_: int, unrounded: Sequence[Unrounded]) -> list[Proposal]:
         """Commit to the directions of an opened round; only the first call for a round counts.
@@ -126,10 +139,10 @@ class Desk:
         found = self.proposals(round_)
         if found:
             return found
-        listing, manifest = self.dossier(round_).listing, self.manifest
+        listing = self.dossier(round_).listing
         before = (self.proposals(earlier) for earlier in self.periods.rounds_of(self.periods.of(round_)))
         made = propose(
-            manifest,
+            self.tenure_of_round(round_).versions[self._version(round_)],
             self.server.identity,
             listing,
             unrounded,
@@ -147,58 +160,53 @@ class Desk:
         """Every direction that is not certified yet, in order."""
         self._offered, offers = [], []
         for round_ in range(1, self.evaluation.rounds + 1):
-            if self.archive.has(blob("agenda", self.periods.of(round_))):
-                continue
             if self.archive.has(blob("unusable", round_)) or self._is_certified(round_):
                 continue
-            for proposal in self.proposals(round_):
-                if len(proposal.voices) >= self.manifest.tau:
-                    continue
-                listing = self.dossier(round_).listing
-                if listing.plan.manifest != self.manifest.digest:
-                    continue
-                known = previous is not None and previous.plan.round == round_
-                self._offered.append(proposal)
-                offers.append(pack(proposal.offer(None if known else listing)))
+            found = self.proposals(round_)
+            if not found:
+                continue
+            tenure, version = self.tenure_of_round(round_), self._version(round_)
+            if self.archive.has(self.under(tenure).blob("agenda", self.periods.of(round_))):
+                continue
+            listing = self.dossier(round_).listing
+            known = previous is not None and previous.plan.round == round_
+            for proposal in found:
+                if len(proposal.voices) < tenure.manifest.tau:
+                    self._offered.append(Offered(proposal=proposal, tenure=tenure, version=version))
+                    offers.append(pack(proposal.offer(None if known else listing)))
         return tuple(offers)
 
     def expect(self, offers: Sequence[bytes], previous: Outcome) -> None:
         """Count the next signatures for these offers: those of a request that was written earlier."""
         self._offered = []
         for offer in (unpack(Offer, data) for data in offers):
-            plan = previous.plan if offer.listing is None else offer.listing.plan
-            self._offered.append(self.proposals(plan.round)[offer.slot - 1])
+            round_ = (previous if offer.listing is None else offer.listing).plan.round
+            proposal, tenure = self.proposals(round_)[offer.slot - 1], self.tenure_of_round(round_)
+            self._offered.append(Offered(proposal=proposal, tenure=tenure, version=self._version(round_)))
 
     def joined(self, replies: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """Keep what members signed beside their one-time keys, and pass the keys on."""
-        counted = {(proposal.round, proposal.slot): proposal for proposal in self._offered}
+        counted = {offered.place: offered for offered in self._offered}
+        members = self.tenures[-1].manifest.members
         for seat, reply in replies:
             said = _certified(seat, reply)
             if said is None:
                 yield seat, reply
                 continue
-            offered = [counted[proposal.round, proposal.slot] for proposal in self._offered]
-            counted.update(((new.round, new.slot), new) for new in with_reply(self.manifest, offered, said))
+            offered = [counted[one.place] for one in self._offered]
+            counted.update((new.place, new) for new in with_reply(offered, said, members[seat].id))
             if said.cosignature:
                 self.cosignatures[seat] = said.cosignature
             if said.advert:
                 yield seat, said.advert
         for round_ in sorted({round_ for round_, _ in counted}):
-            self._certify(round_, {slot: one.voices for (r, slot), one in counted.items() if r == round_})
+            self._certify(round_, {slot: one.proposal.voices for (r, slot), one in counted.items() if r == round_})
 
     # --- what is kept ---
 
     def dossier(self, round_: int) -> Dossier:
         """What is kept of an opened round."""
         return unpack(Dossier, self.archive.get(blob("dossier", round_)))
-
-    def seats_now(self, listing: Listing) -> frozenset[int]:
-        """Where those who stayed in a round have their seats now: newcomers move seats; who left has none."""
-        before = self._earlier.get(listing.plan.manifest)
-        if before is None:
-            return listing.seats
-        now = {member.id: seat for seat, member in enumerate(self.manifest.members)}
-        return frozenset(now[before.members[seat].id] for seat in listing.seats if before.members[seat].id in now)
 
     def proposals(self, round_: int) -> list[Proposal]:
         """The directions of a round with everybody who certified them; none if there is none."""
@@ -212,14 +220,56 @@ class Desk:
         """Tell whether a round's directions are committed to, without reading them."""
         return self.archive.has(blob("directed", round_))
 
+    def tenure_of_round(self, round_: int) -> Tenure:
+        """The tenure that a round with a sum ran under, without reading the sum."""
+        tenure = tenure_of(self.tenures, self._version(round_))
+        assert tenure is not None  # noqa: S101 - no round ran under any other; tells mypy
+        return tenure
+
+    def _version(self, round_: int) -> bytes:
+        """The version that a round with a sum ran under, by its digest."""
+        return self.archive.get(blob("version", round_))
+
     def opened_rounds(self, period: int) -> list[int]:
         """The rounds of a period whose sum is known."""
         return [r for r in self.periods.rounds_of(period) if self.archive.has(blob("dossier", r))]
 
+    def parts(self, period: int) -> list[Self]:
+        """The same desk for each tenure that rounds of a period ran under, oldest first."""
+        if len(self.tenures) == 1:
+            return [self]
+        names = {self.tenure_of_round(r).name for r in self.opened_rounds(period)}
+        return [self.under(tenure) for tenure in self.tenures if tenure.name in names]
+
+    def has_room(self, period: int) -> bool:
+        """Tell whether this tenure's part of a period may be opened, and is not one more than the bound on periods.
+
+        The last part of a period has the opening that is planned for it; each one before it takes one that is left.
+        """
+        manifest, cuts = self.manifest, 0
+        for number in range(1, period + 1):
+            parts = self.parts(number)
+            if number == period and parts[-1].tenure is self.tenure:
+                return True
+            before = [part.tenure for part in parts[:-1]]
+            cuts += before.index(self.tenure) + 1 if number == period else len(before)
+        most = most_periods(
+            rounds=self.evaluation.rounds, parameters=manifest.encoding.parameters, openings=manifest.openings
+        )
+        return self.periods.count + cuts <= most
+
+    def blob(self, what: str, *numbers: int) -> str:
+        """How something of this tenure's part of a period is called in the archive; the first tenure is not named."""
+        first = self.tenure is self.tenures[0]
+        return blob(what, *numbers) if first else f"{blob(what, *numbers)}-since-{self.tenure.first}"
+
     def _is_certified(self, round_: int) -> bool:
         """Tell whether nothing of a round is left to certify, without reading its directions."""
-        if round_ not in self._certified and all(len(one) >= self.manifest.tau for one in self._votes(round_)):
-            self._certified.add(round_)
+        votes = [] if round_ in self._certified else self._votes(round_)
+        if votes and all(votes):
+            tenure = self.tenure_of_round(round_)
+            if all(len(one) >= tenure.manifest.tau for one in votes):
+                self._certified.add(round_)
         return round_ in self._certified
 
     def _votes(self, round_: int) -> list[tuple[Voice, ...]]:

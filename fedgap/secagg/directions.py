@@ -61,7 +61,7 @@ class Direction:
 
 def step_of(manifest: Manifest, seats: Iterable[int], *, clip: float) -> float:
     """C / P: what a round's survivors add to the mean update with an upload of norm S."""
-    return clip / math.fsum(manifest.share(seat) for seat in sorted(seats))
+    return clip / math.fsum(manifest.shares(seats))
 
 
 def norm_bound(encoding: Encoding, length: int) -> int:

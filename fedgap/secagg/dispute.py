@@ -19,6 +19,7 @@ from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Row, slip
 from fedgap.secagg.opening import RING, mask_products
 from fedgap.secagg.settlement import Answer, Reveal, RevealedRound, read_settlement, settling
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.transcript import Advert, first_transcript, second_transcript
 from fedgap.secagg.wire import Hash, Seat, pack
 
@@ -72,8 +73,13 @@ class EdgeEvidence:
         return digest("edge-evidence", pack(self))
 
 
-def verify_liar(manifest: Manifest, evaluation: Evaluation, proof: EdgeEvidence) -> tuple[tuple[int, ...], set[int]]:
+def verify_liar(tenure: Tenure, evaluation: Evaluation, proof: EdgeEvidence) -> tuple[tuple[int, ...], set[int]]:
     """Recompute an opened edge.
+
+    Args:
+        tenure: that the settlement is of.
+        evaluation: the specification that its manifests name.
+        proof: what is shown.
 
     Returns:
         the true numbers, and who said others: one end, the other, or both.
@@ -81,15 +87,15 @@ def verify_liar(manifest: Manifest, evaluation: Evaluation, proof: EdgeEvidence)
     Raises:
         BadMessageError: the evidence does not show anything: something in it is not signed, or does not belong.
     """
-    low, high = proof.low, proof.high
+    manifest, low, high = tenure.manifest, proof.low, proof.high
     try:
         reveal = read_settlement(manifest.server, proof.reveal)
         if not isinstance(reveal, Reveal):
             raise BadMessageError("The evidence holds no Reveal.")
-        listed = inspect(manifest, evaluation, reveal)
+        listed = inspect(tenure, evaluation, reveal)
     except (BadServerMessageError, BadSignatureError) as error:
         raise BadMessageError(f"The evidence is about a settlement that is not valid: {error.cause}") from error
-    if not (low.seat < high.seat and is_answer(manifest, low, listed) and is_answer(manifest, high, listed)):
+    if not (low.seat < high.seat and is_answer(tenure, low, listed) and is_answer(tenure, high, listed)):
         raise BadMessageError("An answer in the evidence is not its member's, or is over another list.")
     if (low.period, high.period) != (reveal.period, reveal.period):
         raise BadMessageError("An answer in the evidence is of another period.")
@@ -105,10 +111,10 @@ def verify_liar(manifest: Manifest, evaluation: Evaluation, proof: EdgeEvidence)
     return tuple(true), {seat for seat, numbers in said.items() if numbers != tuple(true)}
 
 
-def is_answer(manifest: Manifest, answer: Answer, listed: bytes) -> bool:
+def is_answer(tenure: Tenure, answer: Answer, listed: bytes) -> bool:
     """Tell whether a member signed this answer, over this list."""
-    context = settling(manifest.digest, answer.period)
-    member = manifest.members[answer.seat] if answer.seat < len(manifest.members) else None
+    context, members = settling(tenure.name, answer.period), tenure.manifest.members
+    member = members[answer.seat] if answer.seat < len(members) else None
     return (
         member is not None
         and answer.listed == listed

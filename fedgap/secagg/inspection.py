@@ -1,8 +1,8 @@
 """What an organisation looks at before it opens anything: every check of a Reveal, one function a reason to refuse.
 
-The public ones need the manifest and the evaluation specification only, so anybody can repeat them on a Reveal that the
-server signed: that is the evidence. The rest needs what this organisation knows: its own uploads, how far the run is,
-and its own recomputation of each direction.
+The public ones need the manifests and the evaluation specification only, so anybody can repeat them on a Reveal that
+the server signed: that is the evidence. The rest needs what this organisation knows: its own uploads, how far the run
+is, and its own recomputation of each direction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ from fedgap.secagg.settlement import (
     RevealedRound,
     agenda_of,
 )
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.transcript import is_ascending
 
 
@@ -62,8 +63,13 @@ def entries_of(manifest: Manifest, revealed: RevealedDirection) -> Whole:
     return np.frombuffer(revealed.entries, dtype="<i2").astype(np.int16, copy=False)
 
 
-def inspect(manifest: Manifest, evaluation: Evaluation, reveal: Reveal) -> bytes:
+def inspect(tenure: Tenure, evaluation: Evaluation, reveal: Reveal) -> bytes:
     """Run every public check.
+
+    Args:
+        tenure: that the reveal is of.
+        evaluation: the specification that its manifests name.
+        reveal: from the server.
 
     Returns:
         the digest of the list of rounds and directions, which answers are bound to.
@@ -71,13 +77,14 @@ def inspect(manifest: Manifest, evaluation: Evaluation, reveal: Reveal) -> bytes
     Raises:
         BadServerMessageError: the server signed something that may not be opened.
     """
+    manifest = tenure.manifest
     periods = periods_of(manifest, evaluation)
     agenda = agenda_of(reveal)
     check_rounds(periods, reveal.period, [one.listing.plan.round for one in reveal.rounds], reveal.left_out)
     check_scale(reveal)
     for opened, listed in zip(reveal.rounds, agenda.rounds, strict=True):
-        check_listing(manifest, opened.listing)
-        check_certificates(manifest, evaluation, opened, listed)
+        check_roster(tenure, opened.listing)
+        check_certificates(tenure, evaluation, opened, listed)
     check_endorsed(manifest, agenda, reveal.voices)
     check_overlap(manifest, reveal)
     check_rows(evaluation, reveal)
@@ -87,6 +94,18 @@ def inspect(manifest: Manifest, evaluation: Evaluation, reveal: Reveal) -> bytes
             if evaluation.source not in RECOMPUTED:
                 check_spread(entries_of(manifest, revealed))
     return agenda.listed
+
+
+def check_roster(tenure: Tenure, listing: Listing) -> None:
+    """A listed round ran under a version of this tenure, and tau members of that version signed who stayed.
+
+    Raises:
+        BadServerMessageError: it did not, or they did not.
+    """
+    version = tenure.versions.get(listing.plan.manifest)
+    if version is None:
+        raise BadServerMessageError("A listed round is of another manifest.")
+    check_listing(version, listing)
 
 
 def check_rounds(periods: Periods, period: int, listed: Sequence[int], left_out: Sequence[LeftOut]) -> None:
@@ -112,17 +131,18 @@ def check_scale(reveal: Reveal) -> None:
         raise BadServerMessageError("The directions of one period have different scales.")
 
 
-def check_certificates(manifest: Manifest, evaluation: Evaluation, opened: RevealedRound, listed: AgendaRound) -> None:
+def check_certificates(tenure: Tenure, evaluation: Evaluation, opened: RevealedRound, listed: AgendaRound) -> None:
     """A round has one direction for each opening, and tau members signed the hash of each; so did the witness.
 
     Raises:
         BadServerMessageError: it has not, or they did not.
     """
-    if len(opened.directions) != manifest.openings:
+    if len(opened.directions) != tenure.manifest.openings:
         raise BadServerMessageError(f"A round is opened {len(opened.directions)} times; the manifest says otherwise.")
     for slot, (revealed, said) in enumerate(zip(opened.directions, listed.directions, strict=True), 1):
         name = slot_name(listed.agreed, slot)
-        check_direction_voices(manifest, name=name, said=said, voices=revealed.voices)
+        since = opened.listing.plan.manifest
+        check_direction_voices(tenure, since=since, name=name, said=said, voices=revealed.voices)
         check_witness(evaluation, revealed, name=name, said=said)
 
 
@@ -222,15 +242,24 @@ def check_due(periods: Periods, period: int, *, reached: int, closed: bool) -> N
         raise OutOfOrderError("The period is asked for before it is due: its rows or directions could be trained on.")
 
 
-def check_own_roots(seat: int, roots: Mapping[tuple[int, int], bytes], reveal: Reveal) -> None:
-    """Every list of survivors that names us has the root of the upload we sent.
+def check_own_roots(
+    seat: int, roots: Mapping[tuple[int, int], tuple[bytes, bytes]], reveal: Reveal, *, since: int = 0
+) -> None:
+    """Every list of survivors that names us has the root of the upload we sent, under the version we sent it under.
+
+    Args:
+        seat: ours.
+        roots: version and root of each upload, by round and attempt.
+        reveal: from the server.
+        since: the first round we remember.
 
     Raises:
         BadServerMessageError: it has another one, or we never uploaded in that attempt.
     """
     for opened in reveal.rounds:
-        for survivor in opened.listing.survivors:
-            if survivor.seat == seat and roots.get(opened.listing.plan.number) != survivor.root:
+        plan = opened.listing.plan
+        for survivor in opened.listing.survivors if plan.round >= since else ():
+            if survivor.seat == seat and roots.get(plan.number) != (plan.manifest, survivor.root):
                 raise BadServerMessageError("A listed round has an upload of ours that we did not send.")
 
 

@@ -83,6 +83,7 @@ class Manifest:
         weights = [member.weight for member in self.members]
         faults = {
             "an identifier is malformed": not all(is_id(name) for name in (self.federation, *ids)),
+            "a name cannot be shown as it is": not all(member.name.isprintable() for member in self.members),
             "the roster is not ordered by id, or one is there twice": any(a >= b for a, b in pairwise(ids)),
             "two members, or a member and the server, have one key": len(keys) <= len(ids),
             "a weight is negative, or nobody has one": min(weights, default=0) < 0 or not any(weights),
@@ -108,7 +109,12 @@ class Manifest:
 
     def share(self, seat: int) -> float:
         """Weight of a member divided by the largest."""
-        return self.members[seat].weight / max(member.weight for member in self.members)
+        return self.shares([seat])[0]
+
+    def shares(self, seats: Iterable[int]) -> list[float]:
+        """Weights of some members divided by the largest."""
+        largest = max(member.weight for member in self.members)
+        return [self.members[seat].weight / largest for seat in seats]
 
     def seat_of(self, org: OrgId) -> int:
         """Find a member's position.

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 from fedgap.crypto import BadSignatureError, Rand, digest
 from fedgap.secagg import client
-from fedgap.secagg.account import Account, HeldRound, sum_name
+from fedgap.secagg.account import Account, HeldRound, name, sum_name
 from fedgap.secagg.certificates import Certified
 from fedgap.secagg.checks import check_outcome
 from fedgap.secagg.encoding import Contribution, encode
@@ -225,13 +225,14 @@ class Participant:
 
     def forget(self, rounds: Iterable[tuple[int, int]]) -> None:
         """Erase what was kept of settled rounds, given as (round, attempt)."""
-        self._vault.erase([name for number in rounds for name in (_name(number, "kept"), _name(number, "update"))])
+        self._vault.erase([name(number, what) for number in rounds for what in ("kept", "update")])
 
     def _load(self) -> Record:
         manifest = self._me.manifest
         stored = self._vault.load()
         if stored is None:
-            return Record(manifest=manifest.digest, version=manifest.version)
+            account = Account() if self._settler is None else self._settler.fresh(self._me)
+            return Record(manifest=manifest.digest, version=manifest.version, account=account)
         record = unpack(Record, stored)
         if manifest.version < record.version or (manifest.version == record.version) != (
             manifest.digest == record.manifest
@@ -239,8 +240,7 @@ class Participant:
             raise BadManifestError(f"Version {record.version} of the manifest was in force; this one is not later.")
         if manifest.version == record.version:
             return record
-        account = replace(record.account, closed=False)
-        return replace(record, manifest=manifest.digest, version=manifest.version, account=account)
+        return replace(record, manifest=manifest.digest, version=manifest.version)
 
     def _is_current(self, message: ServerMessage) -> bool:
         plan = self._record.plan
@@ -303,7 +303,7 @@ class Participant:
             if invite.offers or invite.checkpoint:
                 account, reply = self._settler.join(self._me, account, invite, reply)
             if previous is not None:
-                self._vault.put(sum_name(previous.plan.round), previous.total)
+                self._vault.put(sum_name(previous.plan.round, previous.plan.manifest), previous.total)
         leftovers = self._leftovers(invite.plan)
         before = replace(record, plan=invite.plan, answers=(), account=account)
         self._commit(Invite.KIND, request, after, reply, before=before)
@@ -325,9 +325,9 @@ class Participant:
             org=manifest.members[seat].id,
             members=len(manifest.members),
         )
-        self._vault.put(_name(plan.number, "update"), vector.astype("<u4", copy=False).tobytes())
+        self._vault.put(name(plan.number, "update"), vector.astype("<u4", copy=False).tobytes())
         after, kept, reply = client.upload(self._me, ready, vector)
-        self._vault.put(_name(plan.number, "kept"), pack(kept))
+        self._vault.put(name(plan.number, "kept"), pack(kept))
         return after, reply
 
     def _holding(self, after: State) -> Record:
@@ -335,8 +335,8 @@ class Participant:
         record = self._record
         if self._settler is None or not isinstance(after, Uploaded):
             return record
-        round_, attempt = _planned(record).number
-        held = HeldRound(round=round_, attempt=attempt, root=after.root)
+        plan = _planned(record)
+        held = HeldRound(round=plan.round, attempt=plan.attempt, manifest=plan.manifest, root=after.root)
         return replace(record, account=record.account.holding(held))
 
     def _kept(self, evidence: bytes | None) -> bytes | None:
@@ -378,7 +378,7 @@ class Participant:
         answers = self._record.answers
         names = [_blob(plan, answer.exchange, part) for answer in answers for part in ("request", "reply")]
         if plan.round == coming.round:
-            names += [_name(plan.number, "update"), _name(plan.number, "kept")]
+            names += [name(plan.number, "update"), name(plan.number, "kept")]
         return names
 
     def _state(self) -> State:
@@ -393,8 +393,4 @@ def _planned(record: Record) -> Plan:
 
 
 def _blob(plan: Plan, exchange: str, part: str) -> str:
-    return _name(plan.number, f"{exchange.removesuffix('/1')}-{part}")
-
-
-def _name(number: tuple[int, int], what: str) -> str:
-    return f"{number[0]:06d}-{number[1]:02d}-{what}"
+    return name(plan.number, f"{exchange.removesuffix('/1')}-{part}")

@@ -22,6 +22,16 @@ def most_periods(*, rounds: int, parameters: int, openings: int) -> int:
     return min(-(-rounds // ROUNDS_A_PERIOD), parameters // (PARAMETERS_AN_OPENING * openings))
 
 
+def most_parts(*, rounds: int, parameters: int, openings: int, periods: int, rosters: int) -> int:
+    """Give how often an organisation may be asked under so many rosters: each new one cuts a period in two.
+
+    A cut takes one of the openings that the bound leaves beside the P planned periods; when there is none left, the
+    rounds before it are credited by weight.
+    """
+    most = most_periods(rounds=rounds, parameters=parameters, openings=openings)
+    return min(most, periods + rosters - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Periods:
     """A run cut into periods; both are counted from 1.

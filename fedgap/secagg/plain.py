@@ -28,25 +28,35 @@ def plain_sum(
     """
     total = np.zeros(manifest.encoding.words, np.uint32)
     seats = []
-    for org, contribution in contributions:
-        seat = manifest.seat_of(org)
-        vector = encode(
-            manifest.encoding,
-            contribution,
-            clip=clip,
-            share=manifest.share(seat),
-            round_=round_,
-            org=org,
-            members=len(manifest.members),
-        )
+    for _, seat, vector in plain_vectors(manifest, contributions, clip=clip, round_=round_):
         np.add(total, vector, out=total)
         seats.append(seat)
     return total, tuple(sorted(seats))
 
 
+def plain_vectors(
+    manifest: Manifest, contributions: Iterable[tuple[OrgId, Contribution]], *, clip: float, round_: int
+) -> Iterator[tuple[OrgId, int, Ring]]:
+    """Encode contributions one by one, arguments as in `plain_sum`: who, at which seat, and its vector."""
+    seats = {member.id: seat for seat, member in enumerate(manifest.members)}
+    shares = manifest.shares(range(len(manifest.members)))
+    for org, contribution in contributions:
+        seat = seats[org] if org in seats else manifest.seat_of(org)
+        vector = encode(
+            manifest.encoding,
+            contribution,
+            clip=clip,
+            share=shares[seat],
+            round_=round_,
+            org=org,
+            members=len(manifest.members),
+        )
+        yield org, seat, vector
+
+
 def mean_of(manifest: Manifest, total: Ring, *, seats: Iterable[int], clip: float, part: slice = slice(None)) -> Mean:
     """Turn a sum, masked or plain, into the weighted mean of the members at these seats; or a part of its update."""
-    shares = [manifest.share(seat) for seat in sorted(seats)]
+    shares = manifest.shares(sorted(seats))
     return decode(manifest.encoding, total, clip=clip, shares=shares, members=len(manifest.members), part=part)
 
 
@@ -64,8 +74,8 @@ def plain_parts(
     The parts add up to `plain_mean(...).update` but for float64's rounding. For simulations: nobody else can see one.
     """
     encoding = manifest.encoding
-    weight = math.fsum(manifest.share(manifest.seat_of(org)) for org in contributions)
-    for org, contribution in contributions.items():
-        vector, _ = plain_sum(manifest, [(org, contribution)], clip=clip, round_=round_)
+    there = [seat for seat, member in enumerate(manifest.members) if member.id in contributions]
+    weight = math.fsum(manifest.shares(there))
+    for org, _, vector in plain_vectors(manifest, contributions.items(), clip=clip, round_=round_):
         whole = vector.view(np.int32)[: encoding.parameters]
         yield org, np.multiply(whole, clip / encoding.amplitude / weight, dtype=np.float64)

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedgap.crypto import Identity
+from fedgap.ids import OrgId
 from fedgap.secagg.certificates import (
     Certified,
     Listing,
@@ -25,6 +26,7 @@ from fedgap.secagg.directions import Unrounded, UnusableDirectionError, Whole, i
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Voice
 from fedgap.secagg.settlement import UNUSABLE, RevealedDirection, Salt
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.wire import Count, Hash, Positive, Seat, Signature
 
 
@@ -105,7 +107,7 @@ def propose(
     """Round and commit to a round's directions.
 
     Args:
-        manifest: says how many openings there are.
+        manifest: that the round ran under.
         server: its signing key.
         listing: the round.
         unrounded: one for each opening; utility for each unit of the mean update.
@@ -177,22 +179,36 @@ def prepare(
     return found
 
 
-def certified(manifest: Manifest, proposal: Proposal, seat: int, signature: bytes) -> Proposal:
-    """Add a member's signature, if it is one and the first of this member."""
-    voice = Voice(seat=seat, signature=signature)
-    name = slot_name(proposal.agreed, proposal.slot)
-    if seat in {voice.seat for voice in proposal.voices}:
-        return proposal
-    if not is_certified_by(manifest, voice, name=name, said=proposal.said):
-        return proposal
-    voices = sorted((*proposal.voices, voice), key=lambda voice: voice.seat)
-    return replace(proposal, voices=tuple(voices))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A proposal that members are asked to certify, the tenure of its round, and the version that it ran under."""
+
+    proposal: Proposal
+    tenure: Tenure
+    version: bytes
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Round and slot."""
+        return self.proposal.round, self.proposal.slot
+
+    def signed_by(self, seat: int | None, signature: bytes) -> "Offered":
+        """Add a member's signature, if it is one and the first of this member; it may have no seat in that tenure."""
+        proposal = self.proposal
+        if seat is None or seat in {voice.seat for voice in proposal.voices}:
+            return self
+        voice = Voice(seat=seat, signature=signature)
+        name = slot_name(proposal.agreed, proposal.slot)
+        if not is_certified_by(self.tenure, voice, since=self.version, name=name, said=proposal.said):
+            return self
+        voices = sorted((*proposal.voices, voice), key=lambda voice: voice.seat)
+        return replace(self, proposal=replace(proposal, voices=tuple(voices)))
 
 
-def with_reply(manifest: Manifest, offered: Iterable[Proposal], reply: Certified) -> list[Proposal]:
-    """Add what one member signed to the proposals that were offered, in their order."""
+def with_reply(offered: Iterable[Offered], reply: Certified, org: OrgId) -> list[Offered]:
+    """Add what one organisation signed to what was offered, in its order."""
     pairs = zip(offered, reply.directions, strict=False)
-    return [certified(manifest, proposal, reply.seat, signature) for proposal, signature in pairs]
+    return [one.signed_by(one.tenure.seat_of(org), signature) for one, signature in pairs]
 
 
 def is_certified(manifest: Manifest, proposal: Proposal) -> bool:

@@ -15,6 +15,7 @@ from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.me import Me
 from fedgap.secagg.opening import RING, centred
 from fedgap.secagg.settlement import Answer, Reaction, Statement
+from fedgap.secagg.tenures import Tenure
 
 NOT_ANSWERED = "settlement.not-answered"
 """We have not opened our numbers in this period, so there is nothing to compare with."""
@@ -26,8 +27,8 @@ WRONG_VALUE = "settlement.wrong-value"
 JUDGED = "settlement.judged-wrongly"
 
 
-def objection(me: Me, done: AnsweredPeriod | None, ours: Answer | None, statement: Statement) -> str:
-    """Say in one code what is wrong with a statement; empty if nothing is."""
+def objection(me: Me, tenure: Tenure, done: AnsweredPeriod | None, ours: Answer | None, statement: Statement) -> str:
+    """Say in one code what is wrong with a statement of a tenure in which we are `me`; empty if nothing is."""
     manifest, answers = me.manifest, statement.answers
     if not statement.bases and len(answers) < manifest.tau:
         return ""
@@ -37,7 +38,7 @@ def objection(me: Me, done: AnsweredPeriod | None, ours: Answer | None, statemen
     pairs = shared_pairs(opened.seats for opened in done.rounds)
     faults = {
         OTHER_LIST: statement.listed != done.listed
-        or not all(is_answer(manifest, answer, done.listed) for answer in answers),
+        or not all(is_answer(tenure, answer, done.listed) for answer in answers),
         OTHER_ANSWER: said.get(me.seat, ours) != ours,
         DOES_NOT_FOLLOW: len(said) < max(manifest.tau, len(answers))
         or not follows(pairs, statement, openings=manifest.openings),

@@ -1,7 +1,7 @@
 """Which rounds of a period are opened, and the message that says so; everything else is credited by weight.
 
 A round is opened if tau members certified each of its directions and if it shares enough members with the other opened
-rounds (`fedgap.secagg.overlap`).
+rounds of its tenure (`fedgap.secagg.overlap`, `fedgap.secagg.tenures`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,6 @@ from fedgap.secagg.certificates import Listing, slot_name
 from fedgap.secagg.clearing import Clearing
 from fedgap.secagg.dossier import Dossier, bases_of_round
 from fedgap.secagg.evaluation import Row
-from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.opening import RING, centred, product
 from fedgap.secagg.overlap import opened_together
 from fedgap.secagg.proposals import Proposal, is_certified
@@ -21,7 +20,8 @@ from fedgap.secagg.settlement import (
     AFTER_WINDOW,
     CLASH,
     NO_CERTIFICATE,
-    OLDER_MANIFEST,
+    NO_ROOM,
+    OTHER_ROSTER,
     UNUSABLE,
     Base,
     LeftOut,
@@ -29,6 +29,7 @@ from fedgap.secagg.settlement import (
     RevealedRound,
     agenda_of,
 )
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.valuation import Weighed
 
 Proposals = Mapping[int, Sequence[Proposal]]
@@ -39,21 +40,36 @@ Witness = Callable[[bytes, bytes], bytes]
 
 
 def choose(
-    manifest: Manifest, rounds: Sequence[int], proposals: Proposals, listings: Mapping[int, Listing], *, last: int
+    tenure: Tenure,
+    rounds: Sequence[int],
+    proposals: Proposals,
+    listings: Mapping[int, Listing],
+    *,
+    last: int,
+    room: bool = True,
 ) -> tuple[tuple[int, ...], tuple[LeftOut, ...]]:
-    """Choose the rounds of a period that are opened, none after the last that counts; say why the others are not."""
+    """Choose the rounds of a period that are opened for a tenure; say why the others are not.
+
+    Args:
+        tenure: whose rounds.
+        rounds: of the period.
+        proposals: their directions.
+        listings: their survivors, where there is a sum.
+        last: the last round that counts.
+        room: whether one more opening is within the bound on periods.
+    """
     reasons = {
-        round_: _obstacle(manifest, proposals.get(round_, ()), listings.get(round_)) if round_ <= last else AFTER_WINDOW
+        round_: _obstacle(tenure, proposals.get(round_, ()), listings.get(round_), is_late=round_ > last, has_room=room)
         for round_ in rounds
     }
     could = {round_: listings[round_].seats for round_, reason in reasons.items() if not reason}
-    opened = opened_together(could, f=manifest.f)
+    opened = opened_together(could, f=tenure.manifest.f)
     left = [LeftOut(round=round_, reason=reasons[round_] or CLASH) for round_ in rounds if round_ not in opened]
     return opened, tuple(left)
 
 
-def make_reveal(
-    manifest: Manifest,
+def make_reveal(  # noqa: PLR0913 - what a period has
+    tenure: Tenure,
     period: int,
     rounds: Sequence[int],
     proposals: Proposals,
@@ -62,23 +78,25 @@ def make_reveal(
     rows: Sequence[Row],
     witness: Witness | None,
     last: int | None = None,
+    room: bool = True,
 ) -> Reveal:
-    """Write what is shown of a period, not endorsed yet; rounds after `last` do not count."""
-    opened, left = choose(manifest, rounds, proposals, listings, last=max(rounds, default=0) if last is None else last)
+    """Write what is shown of a tenure's part of a period, not endorsed yet; arguments as in `choose`."""
+    last = max(rounds, default=0) if last is None else last
+    opened, left = choose(tenure, rounds, proposals, listings, last=last, room=room)
     shown = [
         RevealedRound(
             listing=listings[round_],
             directions=tuple(
                 proposal.revealed(
                     None if witness is None else witness(slot_name(proposal.agreed, proposal.slot), proposal.said),
-                    tau=manifest.tau,
+                    tau=tenure.manifest.tau,
                 )
                 for proposal in proposals[round_]
             ),
         )
         for round_ in opened
     ]
-    return Reveal(manifest=manifest.digest, period=period, rounds=tuple(shown), left_out=left, rows=tuple(rows))
+    return Reveal(manifest=tenure.name, period=period, rounds=tuple(shown), left_out=left, rows=tuple(rows))
 
 
 def begin_clearing(
@@ -134,10 +152,16 @@ def weigh(dossier: Dossier, proposals: Sequence[Proposal]) -> Weighed:
     )
 
 
-def _obstacle(manifest: Manifest, proposals: Sequence[Proposal], listing: Listing | None) -> str:
+def _obstacle(
+    tenure: Tenure, proposals: Sequence[Proposal], listing: Listing | None, *, is_late: bool, has_room: bool
+) -> str:
     """Why a round cannot be opened, whatever the others are; empty if it can."""
+    if listing is not None and listing.plan.manifest not in tenure.versions:
+        return OTHER_ROSTER
+    if is_late:
+        return AFTER_WINDOW
+    if not has_room:
+        return NO_ROOM
     if listing is None or not proposals or any(proposal.reason for proposal in proposals):
         return UNUSABLE
-    if listing.plan.manifest != manifest.digest:
-        return OLDER_MANIFEST
-    return "" if all(is_certified(manifest, proposal) for proposal in proposals) else NO_CERTIFICATE
+    return "" if all(is_certified(tenure.manifest, proposal) for proposal in proposals) else NO_CERTIFICATE

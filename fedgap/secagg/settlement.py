@@ -26,8 +26,8 @@ Salt: TypeAlias = Annotated[bytes, Exactly(32)]
 M = TypeVar("M")
 
 NO_CERTIFICATE, CLASH, UNUSABLE = "no-certificate", "survivors-vary", "unusable-direction"
-OLDER_MANIFEST, AFTER_WINDOW = "older-manifest", "after-window"
-"""Why a round is left out of all opened ones. It is credited by weight, but for rounds after the window: nobody is."""
+OTHER_ROSTER, NO_ROOM, AFTER_WINDOW = "other-roster", "no-room", "after-window"
+"""Why a round is left out. It is credited by weight; after the window nobody is; another roster's has its own list."""
 
 
 def settling(manifest: bytes, period: int) -> bytes:

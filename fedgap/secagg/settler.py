@@ -21,12 +21,13 @@ from fedgap.secagg.account import (
     Heard,
     OpenedRound,
     Shelf,
+    answered,
     name,
     over,
     sum_name,
 )
 from fedgap.secagg.answering import kept_of, make_answer, open_numbers, total_of
-from fedgap.secagg.certificates import Certified, certify
+from fedgap.secagg.certificates import Certified, SignedSlot, certify
 from fedgap.secagg.checks import check_outcome
 from fedgap.secagg.dispute import is_answer, numbers_for
 from fedgap.secagg.errors import (
@@ -46,8 +47,10 @@ from fedgap.secagg.inspection import (
     check_rounds,
     inspect,
 )
+from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import Invite, Outcome
+from fedgap.secagg.periods import most_parts
 from fedgap.secagg.reaction import NOT_ANSWERED, objection, react
 from fedgap.secagg.settlement import (
     Agenda,
@@ -63,7 +66,9 @@ from fedgap.secagg.settlement import (
     Statement,
     receive_settlement,
     recipient_of,
+    settling,
 )
+from fedgap.secagg.tenures import Tenure, tenure_of, tenures
 from fedgap.secagg.wire import pack, unpack
 
 MOST_REVISIONS = 100
@@ -108,12 +113,20 @@ class Settler:
         assessor: our own recomputation; None refuses whatever has to be recomputed.
         origin: digest of the federation's first manifest; the ledger's records are bound to it.
         cosign: co-signs checkpoints of the ledger.
+        earlier: every manifest before the one in force, oldest first.
     """
 
     evaluation: Evaluation
     assessor: Assessor | None = None
     origin: bytes
     cosign: Cosigner = _nothing
+    earlier: tuple[Manifest, ...] = ()
+
+    def fresh(self, me: Me) -> Account:
+        """Begin an account: whoever was a member before has lost one, and leaves what is past to the others."""
+        org = me.manifest.members[me.seat].id
+        before = {member.id for manifest in self.earlier for member in manifest.members}
+        return Account(since=self.evaluation.rounds + 1 if org in before else 0)
 
     def join(self, me: Me, account: Account, invite: Invite, advert: bytes) -> tuple[Account, bytes]:
         """Exchange 1 of a round: sign the directions it offers, beside our one-time keys.
@@ -121,7 +134,7 @@ class Settler:
         Raises:
             RefusalError: an offer is not valid, or contradicts an earlier one.
         """
-        slots, directions = certify(me, invite.offers, previous=invite.previous, signed=account.slots)
+        slots, directions = self._certified(me, account, invite.offers, invite.previous)
         cosignature = self.cosign(invite.checkpoint) if invite.checkpoint else b""
         reply = Certified(seat=me.seat, advert=advert, directions=directions, cosignature=cosignature)
         return replace(account, slots=slots), pack(reply)
@@ -131,9 +144,12 @@ class Settler:
 
         With every sum of a period we can compare its total with our own. Of one that is over nothing is kept.
         """
-        done = _answered(account, periods_of(me.manifest, self.evaluation).of(outcome.plan.round))
+        plan, tenure = outcome.plan, tenure_of(self._known(me), outcome.plan.manifest)
+        if tenure is None or tenure.as_one_of(me) is None:
+            return
+        done = answered(account, periods_of(me.manifest, self.evaluation).of(plan.round), tenure.name)
         if done is None or not done.over:
-            shelf.put(sum_name(outcome.plan.round), outcome.total)
+            shelf.put(sum_name(plan.round, plan.manifest), outcome.total)
 
     def handle(self, me: Me, account: Account, shelf: Shelf, request: bytes, *, reached: int) -> Step:
         """Answer a settlement message of the server.
@@ -183,77 +199,108 @@ class Settler:
                 raise EquivocationError("The server signed two messages for one place.", evidence=pack(proof))
         return now
 
+    def _known(self, me: Me) -> tuple[Tenure, ...]:
+        return tenures((*self.earlier, me.manifest))
+
+    def _certified(
+        self, me: Me, account: Account, offers: tuple[bytes, ...], previous: Outcome | None
+    ) -> tuple[tuple[SignedSlot, ...], tuple[bytes, ...]]:
+        return certify(me, offers, previous=previous, signed=account.slots, known=self._known(me), since=account.since)
+
     def _advance(self, me: Me, account: Account, shelf: Shelf, message: SettlementMessage, *, reached: int) -> Step:
-        if message.manifest != me.manifest.digest:
+        tenure = next((one for one in self._known(me) if one.name == message.manifest), None)
+        ours = None if tenure is None else tenure.as_one_of(me)
+        if tenure is None or ours is None:
             raise OutOfOrderError("The settlement belongs to another manifest.")
         match message:
             case Close():
                 return self._on_close(me, account, shelf, message)
             case Agenda():
-                return self._on_agenda(me, account, message, reached=reached)
+                return self._on_agenda(ours, account, message, reached=reached)
             case Reveal():
-                return self._on_reveal(me, account, shelf, message, reached=reached)
+                self._check_openings_left(me, account)
+                return self._on_reveal(ours, tenure, account, shelf, message, reached=reached)
             case Challenge():
-                return self._on_challenge(me, account, shelf, message)
+                return self._on_challenge(ours, tenure, account, shelf, message)
             case _:
-                return self._on_statement(me, account, shelf, message)
+                return self._on_statement(ours, tenure, account, shelf, message)
+
+    def _check_openings_left(self, me: Me, account: Account) -> None:
+        """There is room for one more number about us: the manifest's periods, and the rosters so far, bound them."""
+        manifest = me.manifest
+        most = most_parts(
+            rounds=self.evaluation.rounds,
+            parameters=manifest.encoding.parameters,
+            openings=manifest.openings,
+            periods=manifest.periods,
+            rosters=len(self._known(me)),
+        )
+        if account.openings + manifest.openings > most * manifest.openings:
+            raise OutOfOrderError("All the openings that the manifest allows have been used.")
 
     def _on_close(self, me: Me, account: Account, shelf: Shelf, close: Close) -> Step:
         """Sign what is offered with the last outcome; after this no invitation is answered."""
-        check_outcome(me.manifest, close.outcome)
-        if close.outcome.plan.round != self.evaluation.rounds:
+        tenure, plan = self._known(me)[-1], close.outcome.plan
+        if close.manifest != tenure.name or plan.manifest not in tenure.versions:
+            raise OutOfOrderError("The closing exchange belongs to another manifest.")
+        check_outcome(tenure.versions[plan.manifest], close.outcome)
+        if plan.round != self.evaluation.rounds:
             raise BadServerMessageError("The run is closed with another round than its last.")
-        slots, directions = certify(me, close.offers, previous=close.outcome, signed=account.slots)
+        slots, directions = self._certified(me, account, close.offers, close.outcome)
         cosignature = self.cosign(close.checkpoint) if close.checkpoint else b""
-        shelf.put(sum_name(close.outcome.plan.round), close.outcome.total)
+        shelf.put(sum_name(plan.round, plan.manifest), close.outcome.total)
         reply = Certified(seat=me.seat, advert=b"", directions=directions, cosignature=cosignature)
         return Step(account=replace(account, slots=slots, closed=True), reply=pack(reply))
 
     def _on_agenda(self, me: Me, account: Account, agenda: Agenda, *, reached: int) -> Step:
         """Endorse the list of a period, once: what it holds is checked when it is revealed."""
         periods = periods_of(me.manifest, self.evaluation)
-        done = _answered(account, agenda.period)
-        if done is not None:
+        if answered(account, agenda.period, agenda.manifest) is not None:
             raise OutOfOrderError("The numbers of this period were opened already.")
+        if any(one.round < account.since for one in agenda.rounds):
+            raise OutOfOrderError("This organisation lost its memory of a listed round, so it endorses no list of it.")
         check_rounds(periods, agenda.period, [one.round for one in agenda.rounds], agenda.left_out)
         check_due(periods, agenda.period, reached=reached, closed=account.closed)
         signature = me.identity.sign("endorsement", agenda.context, me.seat, agenda.listed)
         return Step(account=account, reply=pack(Endorsement(seat=me.seat, signature=signature)))
 
-    def _on_reveal(self, me: Me, account: Account, shelf: Shelf, reveal: Reveal, *, reached: int) -> Step:
+    def _on_reveal(
+        self, me: Me, tenure: Tenure, account: Account, shelf: Shelf, reveal: Reveal, *, reached: int
+    ) -> Step:
         """Check everything; then give one number for each peer, and count it."""
         manifest = me.manifest
         periods = periods_of(manifest, self.evaluation)
-        if any(done.period == reveal.period for done in account.answered):
+        if answered(account, reveal.period, reveal.manifest) is not None:
             raise OutOfOrderError("The numbers of this period were opened already.")
-        if account.openings + manifest.openings > periods.count * manifest.openings:
-            raise OutOfOrderError("All the openings that the manifest allows have been used.")
         check_due(periods, reveal.period, reached=reached, closed=account.closed)
-        listed = inspect(manifest, self.evaluation, reveal)
-        check_own_roots(me.seat, {(held.round, held.attempt): held.root for held in account.rounds}, reveal)
+        listed = inspect(tenure, self.evaluation, reveal)
+        roots = {(held.round, held.attempt): (held.manifest, held.root) for held in account.rounds}
+        check_own_roots(me.seat, roots, reveal, since=account.since)
         check_recomputed(manifest, self.evaluation, self.assessor, reveal)
         reports, own = open_numbers(me, shelf, reveal)
-        answer = make_answer(me, reveal.period, listed, reports, origin=self.origin)
+        context = settling(tenure.name, reveal.period)
+        answer = make_answer(me, context, reveal.period, listed, reports, origin=self.origin)
         done = AnsweredPeriod(
             period=reveal.period,
+            manifest=tenure.name,
             listed=listed,
             rounds=tuple(_opened(opened.listing.plan.number, opened.listing.seats) for opened in reveal.rounds),
             own=own,
             total=total_of(me, shelf, reveal),
         )
-        shelf.put(_answer_name(reveal.period), pack(answer))
+        shelf.put(_answer_name(reveal), pack(answer))
         openings = account.openings + manifest.openings
         return Step(account=replace(account, answered=(*account.answered, done), openings=openings), reply=pack(answer))
 
-    def _on_challenge(self, me: Me, account: Account, shelf: Shelf, challenge: Challenge) -> Step:
+    def _on_challenge(self, me: Me, tenure: Tenure, account: Account, shelf: Shelf, challenge: Challenge) -> Step:
         """Open one edge, against the peer's signed contradiction and nothing less."""
         theirs, peer = challenge.answer, challenge.answer.seat
-        done = _answered(account, challenge.period)
+        done = answered(account, challenge.period, tenure.name)
         if done is None or done.over or challenge.recipient != me.seat or peer == me.seat:
             raise OutOfOrderError("The challenge is not for us, or we have not answered, or the period is over.")
-        if theirs.period != challenge.period or not is_answer(me.manifest, theirs, done.listed):
+        if theirs.period != challenge.period or not is_answer(tenure, theirs, done.listed):
             raise BadServerMessageError("The contradiction is not signed by the peer, or is over another list.")
-        ours = unpack(Answer, shelf.get(_answer_name(challenge.period)))
+        ours = unpack(Answer, shelf.get(_answer_name(challenge)))
         mine, other = numbers_for(ours, peer), numbers_for(theirs, me.seat)
         if not mine or not other or mine == other:
             raise BadServerMessageError("The peer's answer does not contradict ours, so nothing is opened.")
@@ -267,38 +314,35 @@ class Settler:
                 secrets.append(RoundSecret(round=opened.round, secret=secret))
         return Step(account=account, reply=pack(Opening(seat=me.seat, peer=peer, secrets=tuple(secrets))))
 
-    def _on_statement(self, me: Me, account: Account, shelf: Shelf, stated: Statement) -> Step:
+    def _on_statement(self, me: Me, tenure: Tenure, account: Account, shelf: Shelf, stated: Statement) -> Step:
         """Compare it with what we computed when we answered; a final one ends the period.
 
         Then what the period needed is erased, unless we object: with our update and our masks we can show which upload
         is ours, and so what our number is. `Participant.forget` erases it when that is over.
         """
-        done = _answered(account, stated.period)
+        done = answered(account, stated.period, tenure.name)
         if (done is not None and done.over) or stated.revision > MOST_REVISIONS:
             raise OutOfOrderError("The period is over, or has been stated too often.")
-        ours = None if done is None else unpack(Answer, shelf.get(_answer_name(stated.period)))
+        ours = None if done is None else unpack(Answer, shelf.get(_answer_name(stated)))
         complete = done is not None and done.total is not None
-        code = objection(me, done, ours, stated)
+        code = objection(me, tenure, done, ours, stated)
         reply = pack(react(me, stated, code, complete=complete, origin=self.origin))
         if not stated.final:
             return Step(account=account, reply=reply)
         if code not in {"", NOT_ANSWERED}:
-            return Step(account=over(account, stated.period), reply=reply)
+            return Step(account=over(account, stated.period, tenure.name), reply=reply)
         rounds = periods_of(me.manifest, self.evaluation).rounds_of(stated.period)
-        gone = [held for held in account.rounds if held.round in rounds]
-        kept = tuple(held for held in account.rounds if held.round not in rounds)
+        gone = [held for held in account.rounds if held.round in rounds and held.manifest in tenure.versions]
+        kept = tuple(held for held in account.rounds if held not in gone)
         erase = [name((held.round, held.attempt), what) for held in gone for what in ("kept", "update")]
         erase += [_blob(heard) for heard in account.heard if heard.kind == Challenge.KIND]
-        erase += [sum_name(round_) for round_ in rounds]
-        return Step(account=replace(over(account, stated.period), rounds=kept), reply=reply, erase=tuple(erase))
+        erase += [sum_name(round_, version) for round_ in rounds for version in tenure.versions]
+        account = replace(over(account, stated.period, tenure.name), rounds=kept)
+        return Step(account=account, reply=reply, erase=tuple(erase))
 
 
 def _opened(number: tuple[int, int], seats: frozenset[int]) -> OpenedRound:
     return OpenedRound(round=number[0], attempt=number[1], seats=tuple(sorted(seats)))
-
-
-def _answered(account: Account, period: int) -> AnsweredPeriod | None:
-    return next((done for done in account.answered if done.period == period), None)
 
 
 def _again(shelf: Shelf, heard: Heard) -> bytes:
@@ -309,8 +353,9 @@ def _again(shelf: Shelf, heard: Heard) -> bytes:
         raise OutOfOrderError("The period is over, and what was said in it is erased.") from error
 
 
-def _answer_name(period: int) -> str:
-    return f"settlement-{period:06d}-answer"
+def _answer_name(message: Reveal | Challenge | Statement) -> str:
+    """How our answer in a part of a period is called in the vault."""
+    return f"settlement-{message.period:06d}-{message.manifest.hex()[:16]}-answer"
 
 
 def _blob(heard: Heard) -> str:

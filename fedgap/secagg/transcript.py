@@ -6,17 +6,19 @@ T2    T1 and the root over all key shares dealt   -> signed with every upload
 D     T2 and who stayed, with upload roots        -> signed by tau members before anybody unmasks
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgap.crypto import Pieces, digest
+from fedgap.crypto import Flow, Pieces, digest
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.wire import Count, Hash, Positive, Seat, Signature
+
+_STRIPE = 2**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +76,32 @@ class Survivor:
     signature: Signature
 
 
-def state_digest(model: NDArray[np.float32], *optimiser: NDArray[np.float64], clip: float, applied: int) -> bytes:
+class Numbers(Protocol):
+    """float64 numbers in memory or elsewhere, looked at in stripes."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        """Some of them."""
+        ...
+
+
+def state_digest(model: NDArray[np.float32], *optimiser: Numbers, clip: float, applied: int) -> bytes:
     """Name a state of the model: float32 parameters, float64 optimiser state, C, number of sums applied so far.
 
-    The arrays of the optimiser count as one, in this order; nothing is copied.
+    The arrays of the optimiser count as one, in this order; nothing is copied, and they are read stripe by stripe.
     """
-    memory = Pieces(tuple(_view(array, "<f8") for array in optimiser))
+    size = sum(8 * numbers.size for numbers in optimiser)
+    memory = Flow(size, lambda: (part for numbers in optimiser for part in _stripes(numbers)))
     return digest("state", Pieces((_view(model, "<f4"),)), memory, clip, applied)
+
+
+def _stripes(numbers: Numbers) -> Iterator[memoryview]:
+    for at in range(0, numbers.size, _STRIPE):
+        yield _view(numbers[at : at + _STRIPE], "<f8")
 
 
 def _view(array: NDArray[np.generic], dtype: str) -> memoryview:

@@ -75,6 +75,7 @@ class Settlement:
         reactions: who confirmed it or objected.
         kept: the smallest part of a direction that fitted its bound; 1 unless one was scaled down.
         faults: answers that were not used.
+        before: the same for the period's rounds under the roster before this one; its values are in these already.
     """
 
     period: int
@@ -85,6 +86,12 @@ class Settlement:
     reactions: tuple[Reaction, ...]
     kept: float
     faults: tuple[Fault, ...] = ()
+    before: "Settlement | None" = None
+
+    @property
+    def parts(self) -> "tuple[Settlement, ...]":
+        """One for each roster of the period, oldest first; each with the values so far."""
+        return (*(self.before.parts if self.before is not None else ()), self)
 
 
 def valued(
@@ -171,6 +178,7 @@ def server_records(
         settlement: what was opened.
         intervals: 95 % interval of a value in utility units, where there is one.
     """
+    said = settlement.statement.digest  # once: thousands may have a value
     estimated = [
         ContributionEstimated(
             period=settlement.period,
@@ -182,7 +190,7 @@ def server_records(
             standing=one.standing,
             flags=one.flags,
             vouched_by=one.vouched_by,
-            statement=settlement.statement.digest,
+            statement=said,
         )
         for one in settlement.valued
     ]

@@ -25,6 +25,7 @@ from fedgap.secagg.errors import RefusalError
 from fedgap.secagg.evaluation import Evaluation
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.settlement import Answer, Report
+from fedgap.secagg.tenures import Tenure
 from fedgap.secagg.wire import unpack
 from tests.settling.settled_run import ROWS, SettledRun
 from tests.vectors.settlement.make import Play, closed
@@ -171,7 +172,7 @@ def test_the_liar_of_the_vector_is_named_by_its_evidence() -> None:
     evaluation = unpack(Evaluation, (folder / "evaluation.bin").read_bytes())
     proof = unpack(EdgeEvidence, (folder / "evidence-1-0-2.bin").read_bytes())
 
-    assert verify_liar(manifest, evaluation, proof)[1] == {2}
+    assert verify_liar(Tenure.of(manifest), evaluation, proof)[1] == {2}
 
 
 @pytest.mark.parametrize("folder", CHEATS, ids=lambda path: path.name)

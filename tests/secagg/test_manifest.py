@@ -125,6 +125,7 @@ def test_another_federation_does_not_follow() -> None:
         ({"members": OLD.members[::-1]}, "ordered by id"),
         ({"members": (OLD.members[0], *OLD.members)}, "ordered by id"),
         ({"members": (replace(OLD.members[0], id=OrgId("A")), *OLD.members[1:])}, "malformed"),
+        ({"members": (replace(OLD.members[0], name="\x1b[2J All is well"), *OLD.members[1:])}, "cannot be shown"),
         ({"server": OLD.members[0].public}, "one key"),
         ({"members": tuple(replace(member, weight=0) for member in OLD.members)}, "weight"),
         ({"members": (replace(OLD.members[0], weight=-1), *OLD.members[1:])}, "negative"),

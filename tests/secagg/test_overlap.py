@@ -74,7 +74,7 @@ def test_at_most_one_number_about_each_honest_organisation_follows(
     colluders = data.draw(st.frozensets(st.integers(0, n - 1), max_size=f))
     honest = {round_: seats - colluders for round_, seats in opened.items()}
     assert leaked_rank(honest) == published_rank(honest)
-    assert all(numbers_about(honest, seat) == 1 for seat in set().union(*honest.values()))
+    assert all(numbers_about(honest, seat=seat) == 1 for seat in set().union(*honest.values()))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,37 @@ def test_the_rank_shows_what_the_rule_prevents(sets: Sequence[AbstractSet[int]])
     survivors = dict(enumerate(sets, 1))
     more = leaked_rank(survivors) > published_rank(survivors)
     assert clashing(survivors, f=0)
-    assert more or any(numbers_about(survivors, seat) > 1 for seat in set().union(*sets))
+    assert more or any(numbers_about(survivors, seat=seat) > 1 for seat in set().union(*sets))
+
+
+@settings(max_examples=30)
+@given(schedules(), schedules(), st.data())
+def test_two_rosters_of_a_period_give_one_number_each_about_an_honest_organisation(
+    before: tuple[int, int, dict[int, frozenset[int]]],
+    after: tuple[int, int, dict[int, frozenset[int]]],
+    data: st.DataObject,
+) -> None:
+    """Organisations come and go and move seats; each roster's rounds are opened by its own rule, with its own f.
+
+    Whatever the two openings tell together are the sums and one number for each part and organisation.
+    """
+    orgs = data.draw(st.permutations(range(after[0] + 2)))[: after[0]]
+    named = [
+        {round_: frozenset(seats) for round_, seats in before[2].items()},
+        {100 + round_: frozenset(orgs[seat] for seat in seats) for round_, seats in after[2].items()},
+    ]
+    opened = [
+        {round_: seats for round_, seats in rounds.items() if round_ in opened_together(rounds, f=f)}
+        for rounds, f in zip(named, (before[1], after[1]), strict=True)
+    ]
+    rosters = [frozenset(range(before[0])), frozenset(orgs)]
+    colluders = data.draw(st.frozensets(st.integers(0, after[0] + 1), max_size=max(before[1], after[1])))
+    within = all(len(colluders & roster) <= f for roster, f in zip(rosters, (before[1], after[1]), strict=True))
+    colluders = colluders if within else frozenset()
+    honest = [{round_: seats - colluders for round_, seats in part.items()} for part in opened]
+    assert leaked_rank(*honest) == published_rank(*honest)
+    for org in frozenset().union(*honest[0].values(), *honest[1].values()):
+        assert numbers_about(*honest, seat=org) == sum(any(org in seats for seats in part.values()) for part in honest)
 
 
 def test_members_that_answer_over_two_lists_give_two_numbers_about_one_of_them() -> None:
@@ -133,34 +163,48 @@ def uploads(honest: Mapping[int, AbstractSet[int]]) -> tuple[list[dict[int, int]
     return rows, masks
 
 
-def leaked_rank(honest: Mapping[int, AbstractSet[int]]) -> int:
-    """How many independent numbers about the members' products follow from all that is seen."""
-    rows, masks = uploads(honest)
-    pairs = sorted({mask[1:] for mask in masks})
-    rows += [{k: 1 for k, mask in enumerate(masks) if mask[1:] == pair} for pair in pairs]
+def leaked_rank(*parts: Mapping[int, AbstractSet[int]]) -> int:
+    """How many independent numbers about the members' products follow from all that is seen.
+
+    Args:
+        *parts: who stayed in each round, for what is opened together; edges are summed over one part.
+    """
+    rows, masks = uploads(together(parts))
+    for part in parts:
+        pairs = sorted({mask[1:] for mask in masks if mask[0] in part})
+        rows += [{k: 1 for k, mask in enumerate(masks) if mask[1:] == pair and mask[0] in part} for pair in pairs]
     return rank(rows) - rank([{k: v for k, v in row.items() if k < len(masks)} for row in rows])
 
 
-def published_rank(honest: Mapping[int, AbstractSet[int]]) -> int:
-    """The rank of what is meant to be known: the total of each round, and one number for each member."""
-    return rank(published(honest))
+def published_rank(*parts: Mapping[int, AbstractSet[int]]) -> int:
+    """The rank of what is meant to be known: the total of each round, and one number for each member and part."""
+    return rank(published(parts))
 
 
-def numbers_about(honest: Mapping[int, AbstractSet[int]], seat: int) -> int:
+def numbers_about(*parts: Mapping[int, AbstractSet[int]], seat: int) -> int:
     """How many independent numbers about this member alone follow from what is meant to be known."""
-    values = [(round_, other) for round_, seats in honest.items() for other in sorted(seats)]
+    values = [(round_, other) for round_, seats in together(parts).items() for other in sorted(seats)]
     others = {column for column, (_, other) in enumerate(values) if other != seat}
-    rows = published(honest)
+    rows = published(parts)
     return rank(rows) - rank([{k: v for k, v in row.items() if k in others} for row in rows])
 
 
-def published(honest: Mapping[int, AbstractSet[int]]) -> list[dict[int, int]]:
+def together(parts: Sequence[Mapping[int, AbstractSet[int]]]) -> dict[int, AbstractSet[int]]:
+    """The rounds of all parts."""
+    return {round_: seats for part in parts for round_, seats in part.items()}
+
+
+def published(parts: Sequence[Mapping[int, AbstractSet[int]]]) -> list[dict[int, int]]:
     """The totals of the rounds and the numbers of the members, over the members' products in each round."""
-    values = [(round_, seat) for round_, seats in honest.items() for seat in sorted(seats)]
+    rounds = together(parts)
+    values = [(round_, other) for round_, seats in rounds.items() for other in sorted(seats)]
     columns = {name: k for k, name in enumerate(values)}
-    seats = {seat for _, seat in values}
-    totals = [{columns[round_, seat]: 1 for seat in stayed} for round_, stayed in honest.items()]
-    numbers = [{column: 1 for (_, of), column in columns.items() if of == seat} for seat in seats]
+    totals = [{columns[round_, seat]: 1 for seat in stayed} for round_, stayed in rounds.items()]
+    numbers = [
+        {column: 1 for (round_, of), column in columns.items() if of == seat and round_ in part}
+        for part in parts
+        for seat in sorted(frozenset().union(*part.values()))
+    ]
     return [*totals, *numbers]
 
 

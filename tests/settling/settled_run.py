@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedgap import settling
-from fedgap.crypto import digest, seeded
+from fedgap.crypto import Identity, digest, seeded
 from fedgap.ids import FederationId, OrgId
 from fedgap.rounds import MemoryJournal, run_round
 from fedgap.secagg.answering import make_answer
@@ -17,13 +17,16 @@ from fedgap.secagg.encoding import Contribution, Encoding, encode
 from fedgap.secagg.errors import RefusalError
 from fedgap.secagg.evaluation import Evaluation, Row, Shard, rows_root
 from fedgap.secagg.local import LocalFederation, MemoryVault, Settled, Trainer, local_federation
+from fedgap.secagg.manifest import Manifest, Member
 from fedgap.secagg.masking import Ring
 from fedgap.secagg.me import Me
 from fedgap.secagg.messages import Outcome, Sealed, Voice
 from fedgap.secagg.opening import plain_credits
 from fedgap.secagg.participant import Participant
+from fedgap.secagg.quorum import Quorum
 from fedgap.secagg.revealing import make_reveal
 from fedgap.secagg.settlement import Answer, Reveal, agenda_of, read_settlement
+from fedgap.secagg.settlement import settling as settling_
 from fedgap.secagg.settler import Settler
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.valuation import Settlement
@@ -123,7 +126,9 @@ class SettledRun:
         self.manifest, self.server = self.federation.manifest, self.federation.server
         self.settler = Settler(evaluation=self.evaluation, assessor=Numbered(self.known), origin=self.manifest.digest)
         self.vaults = [MemoryVault() for _ in range(self.n)]
+        self.identities = list(self.federation.identities)
         self.members = [self.member(seat) for seat in range(self.n)]
+        self.earlier: tuple[Manifest, ...] = ()
         self.desk = self.new_desk()
         self.outcomes: list[Outcome] = []
         self.refusals: list[tuple[int, RefusalError]] = []
@@ -132,14 +137,31 @@ class SettledRun:
     def new_desk(self) -> Desk:
         """Start the server's desk (again) from the archive."""
         rand = seeded("salts")
-        return Desk(self.server, self.evaluation, self.journal, rand=rand, origin=self.manifest.digest)
+        origin = self.federation.manifest.digest
+        return Desk(self.server, self.evaluation, self.journal, rand=rand, origin=origin, earlier=self.earlier)
 
     def member(self, seat: int) -> Participant:
         """Start the member at this seat (again) from its vault."""
-        me = Me(self.manifest, seat, self.federation.identities[seat])
+        me = Me(self.manifest, seat, self.identities[seat])
         trainer = Trainer(lambda plan: self.contribution(plan.round, seat))
         rand = seeded("member", seat)
         return Participant(me, self.vaults[seat], trainer, rand=rand, simulation=True, settler=self.settler)
+
+    def amend(self, *members: Member, identities: Sequence[Identity], vaults: Sequence[MemoryVault] = ()) -> None:
+        """Put the next version into force, with these members; vaults are the ones before unless others are given."""
+        self.earlier = (*self.earlier, self.manifest)
+        quorum = Quorum.of(len(members))
+        self.manifest = replace(
+            self.manifest, version=self.manifest.version + 1, members=members, f=quorum.f, tau=quorum.tau
+        )
+        self.server = replace(self.server, manifest=self.manifest)
+        self.settler = replace(self.settler, earlier=self.earlier)
+        self.identities, self.n = list(identities), len(members)
+        self.vaults = list(vaults) or self.vaults
+        self.members = [self.member(seat) for seat in range(self.n)]
+        self.desk, self.previous_version = self.new_desk(), len(self.outcomes)
+        for member in self.members if self.outcomes else ():
+            member.learn(self.outcomes[-1])
 
     def contribution(self, round_: int, seat: int) -> Contribution:
         """What a member trains."""
@@ -224,7 +246,7 @@ class SettledRun:
         proposals = {round_: self.desk.proposals(round_) for round_ in rounds_}
         listings = {round_: self.desk.dossier(round_).listing for round_ in rounds_}
         rows = ROWS if self.source == "committed" else ()
-        draft = make_reveal(self.manifest, period, rounds_, proposals, listings, rows=rows, witness=None)
+        draft = make_reveal(self.desk.tenure, period, rounds_, proposals, listings, rows=rows, witness=None)
         return self.endorsed(draft)
 
     def endorsed(self, reveal: Reveal) -> Reveal:
@@ -232,7 +254,7 @@ class SettledRun:
         agenda = agenda_of(reveal)
         voices = tuple(
             Voice(seat=seat, signature=identity.sign("endorsement", agenda.context, seat, agenda.listed))
-            for seat, identity in enumerate(self.federation.identities)
+            for seat, identity in enumerate(self.identities)
         )
         return replace(reveal, voices=voices)
 
@@ -243,19 +265,23 @@ class SettledRun:
             replace(report, values=tuple((value + shifts.get(report.peer, 0)) % 2**32 for value in report.values))
             for report in answer.reports
         )
-        me = Me(self.manifest, seat, self.federation.identities[seat])
-        return pack(make_answer(me, answer.period, answer.listed, reports, origin=self.manifest.digest))
+        me = Me(self.manifest, seat, self.identities[seat])
+        context = settling_(self.desk.tenure.name, answer.period)
+        return pack(make_answer(me, context, answer.period, answer.listed, reports, origin=self.settler.origin))
 
     def vector(self, round_: int, seat: int) -> Ring:
-        """A member's encoded update."""
+        """A member's encoded update, under the version that the round ran under, or would."""
+        ran = {outcome.plan.round: outcome.plan.manifest for outcome in self.outcomes}
+        known = {manifest.digest: manifest for manifest in self.earlier}
+        manifest = known.get(ran.get(round_, b""), self.manifest)
         return encode(
-            self.manifest.encoding,
+            manifest.encoding,
             self.contribution(round_, seat),
             clip=1.0,
-            share=self.manifest.share(seat),
+            share=manifest.share(seat),
             round_=round_,
-            org=self.manifest.members[seat].id,
-            members=self.n,
+            org=manifest.members[seat].id,
+            members=len(manifest.members),
         )
 
     def expected(self, rounds_: Iterable[int] | None = None) -> dict[int, list[int]]:

@@ -1,8 +1,9 @@
 """A server that sends anything, in any order, again and again: each member still says one thing at each place.
 
 Four members, one of which sides with the server and signs whatever it is asked to; the lists are endorsed by as many as
-the server can get. Whatever it does, an honest member endorses one list and gives one answer, opens no edge to another
-honest member, and erases its secrets only with a final statement.
+the server can get. Keys change in between, and the server may say that a list is the new version's. Whatever it does,
+an honest member endorses one list and gives one answer, opens no edge to another honest member, and erases its secrets
+only with a final statement.
 """
 
 from copy import deepcopy
@@ -30,6 +31,7 @@ from fedgap.secagg.settlement import (
     seal_settlement,
 )
 from fedgap.secagg.wire import kind_of, unpack
+from tests.settling.rosters import new_keys
 from tests.settling.settled_run import SettledRun
 
 N, COLLUDER = 4, 3
@@ -37,10 +39,13 @@ RUN = SettledRun(n=N, rounds=3).run()
 CLOSED = SettledRun(n=N, rounds=3).run()
 CLOSED.close()
 WHOLE = CLOSED.shown()
+ROTATED = SettledRun(n=N, rounds=3).run()
+new_keys(ROTATED, 0)
 LISTS = (
     WHOLE,
     replace(WHOLE, rounds=WHOLE.rounds[:2], left_out=(LeftOut(round=3, reason=CLASH),)),
     replace(WHOLE, rounds=WHOLE.rounds[1:], left_out=(LeftOut(round=1, reason=CLASH),)),
+    replace(WHOLE, manifest=ROTATED.manifest.digest),
 )
 KEYS = RUN.federation.identities
 honest = st.integers(0, N - 2)
@@ -64,9 +69,9 @@ class AnySettlement(RuleBasedStateMachine):
             self.close(frozenset(range(COLLUDER)), empty=True)
 
     def _start(self, seat: int) -> object:
-        before, RUN.vaults = RUN.vaults, self.vaults
-        member = RUN.member(seat)
-        RUN.vaults = before
+        before, self.run_.vaults = self.run_.vaults, self.vaults
+        member = self.run_.member(seat)
+        self.run_.vaults = before
         return member
 
     def _send(self, message: SettlementMessage, seat: int) -> bytes | None:
@@ -93,13 +98,13 @@ class AnySettlement(RuleBasedStateMachine):
             if reply is not None:
                 self.endorsed[chosen][seat] = unpack(Endorsement, reply).signature
 
-    @rule(to=some, chosen=lists)
-    def reveal(self, to: frozenset[int], chosen: int) -> None:
-        """Reveal any list, with all the endorsements there are and the colluder's."""
+    @rule(to=some, chosen=lists, left=st.frozensets(honest, max_size=1))
+    def reveal(self, to: frozenset[int], chosen: int, left: frozenset[int]) -> None:
+        """Reveal any list, with the colluder's endorsement and all there are, or all but one: its key may be old."""
         agenda: Agenda = agenda_of(LISTS[chosen])
         ours = KEYS[COLLUDER].sign("endorsement", agenda.context, COLLUDER, agenda.listed)
         signatures = {**self.endorsed[chosen], COLLUDER: ours}
-        voices = tuple(Voice(seat=one, signature=signatures[one]) for one in sorted(signatures))
+        voices = tuple(Voice(seat=one, signature=signatures[one]) for one in sorted(signatures.keys() - left))
         for seat in sorted(to):
             reply = self._send(replace(LISTS[chosen], voices=voices), seat)
             if reply is not None:
@@ -132,6 +137,12 @@ class AnySettlement(RuleBasedStateMachine):
         )
         self._send(said, seat)
 
+    @rule()
+    def new_keys(self) -> None:
+        """Put the next version into force, in which member 0 has another key; there is no way back."""
+        self.run_ = ROTATED
+        self.members = [self._start(seat) for seat in range(N)]
+
     @rule(seat=honest)
     def restart(self, seat: int) -> None:
         """End a member's process and start it from its vault."""
@@ -161,8 +172,11 @@ TestAnySettlement = AnySettlement.TestCase
 
 def test_the_lists_of_the_schedule_are_all_valid_by_themselves() -> None:
     """Each would be opened if it were the only one: nothing but the endorsements stands between them."""
-    for chosen in LISTS:
-        run = SettledRun(n=N, rounds=3).run()
-        run.close()
-        reveal: Reveal = run.endorsed(replace(run.shown(), rounds=chosen.rounds, left_out=chosen.left_out))
-        assert run.members[0].handle(seal_settlement(run.server.identity, reveal))
+    for chosen in LISTS[:3]:
+        for keys in (False, True):
+            run = SettledRun(n=N, rounds=3).run()
+            run.close()
+            if keys:
+                new_keys(run, 0)
+            reveal: Reveal = run.endorsed(replace(run.shown(), rounds=chosen.rounds, left_out=chosen.left_out))
+            assert run.members[0].handle(seal_settlement(run.server.identity, reveal))

@@ -7,11 +7,20 @@ import pytest
 from fedgap import settling
 from fedgap.crypto import Identity
 from fedgap.records import is_record_signed, read_record, write_record
-from fedgap.secagg.certificates import Certified
+from fedgap.secagg.certificates import Certified, Offer
+from fedgap.secagg.desk import Certifying, Votes, blob
 from fedgap.secagg.errors import BadMessageError, BadServerMessageError
 from fedgap.secagg.evidence import Contradiction, ServerEvidence, contradicts
 from fedgap.secagg.faults import settlement_fault
-from fedgap.secagg.settlement import Close, Reaction, Statement, is_settlement, read_settlement, seal_settlement
+from fedgap.secagg.settlement import (
+    NO_CERTIFICATE,
+    Close,
+    Reaction,
+    Statement,
+    is_settlement,
+    read_settlement,
+    seal_settlement,
+)
 from fedgap.secagg.valuation import direction_records, member_records, server_records
 from fedgap.secagg.wire import pack, unpack
 from tests.settling.settled_run import SettledRun, counts
@@ -221,7 +230,7 @@ def test_what_a_server_states_beside_its_reveal_proves_a_wrong_value() -> None:
     unsigned = replace(settlement.statement, answers=(replace(settlement.statement.answers[0], signature=bytes(64)),))
 
     def fault(*messages: bytes) -> str | None:
-        return settlement_fault(run.manifest, run.evaluation, ServerEvidence(messages=messages))
+        return settlement_fault(run.desk.tenure, run.evaluation, ServerEvidence(messages=messages))
 
     def sealed(statement: Statement) -> bytes:
         return seal_settlement(run.server.identity, statement)
@@ -234,6 +243,25 @@ def test_what_a_server_states_beside_its_reveal_proves_a_wrong_value() -> None:
         fault(sealed(wrong))
     with pytest.raises(BadMessageError):
         fault(reveal, sealed(replace(wrong, period=2)))
+    with pytest.raises(BadMessageError, match="another roster"):
+        fault(reveal, sealed(replace(wrong, manifest=bytes(32))))
+
+
+def test_what_is_not_certified_when_its_period_is_settled_is_offered_no_more() -> None:
+    run = SettledRun(n=3, d=100, rounds=21, periods=3, source="public").run(until=14)
+    nobody = Certifying(slots=(Votes(voices=()),))
+    for round_ in (3, 13):
+        run.journal.put(blob("votes", round_), pack(nobody))
+    run.desk = run.new_desk()
+
+    def offered() -> list[int]:
+        offers = [unpack(Offer, data) for data in run.desk.offers(None)]
+        return [offer.listing.plan.round for offer in offers if offer.listing is not None]
+
+    assert offered() == [3, 13, 14]
+    settlement = run.settle(1)
+    assert [(gone.round, gone.reason) for gone in settlement.left_out] == [(3, NO_CERTIFICATE)]
+    assert offered() == [13, 14]
 
 
 def test_what_is_no_settlement_message_is_not_read_as_one() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedgap import settling
+from fedgap.flower.vault import FolderVault
 from fedgap.secagg.account import sum_name
 from fedgap.secagg.desk import Desk
 from fedgap.secagg.directions import Unrounded
@@ -17,10 +18,10 @@ from fedgap.secagg.errors import (
 )
 from fedgap.secagg.messages import Upload
 from fedgap.secagg.participant import Participant
-from fedgap.secagg.settlement import OLDER_MANIFEST, Statement, read_settlement, seal_settlement
+from fedgap.secagg.settlement import Statement, read_settlement, seal_settlement
 from fedgap.secagg.wire import pack, unpack
 from fedgap.settling import NothingToSettleError
-from fedgap.storage import FolderJournal, FolderVault
+from fedgap.storage import FolderJournal
 from tests.settling.settled_run import ROWS, SettledRun, counts
 
 
@@ -230,28 +231,6 @@ def test_a_statement_that_is_not_final_is_not_told_again() -> None:
     assert settling.tell(run.desk, run, 1) == []
 
 
-def test_rounds_of_an_older_manifest_are_credited_by_weight() -> None:
-    """A new version comes into force between rounds 2 and 3; nobody is asked to sign what it does not know."""
-    run = SettledRun(n=4, rounds=4)
-    run.run(until=2)
-    run.manifest = replace(run.manifest, version=2)
-    run.server = replace(run.server, manifest=run.manifest)
-    run.settler = replace(run.settler, origin=run.manifest.digest)
-    run.members = [run.member(seat) for seat in range(4)]
-    run.desk, run.previous_version = run.new_desk(), 2
-    run.run()
-    run.close()
-    settlement = run.settle()
-
-    assert [(gone.round, gone.reason) for gone in settlement.left_out] == [
-        (1, OLDER_MANIFEST),
-        (2, OLDER_MANIFEST),
-    ]
-    assert not run.refusals
-    assert all("partly-by-weight" in one.flags for one in settlement.valued)
-    assert [one.standing for one in settlement.valued] == ["verified"] * 4
-
-
 def test_a_member_that_was_in_no_round_checks_and_confirms_all_the_same() -> None:
     run = SettledRun(n=4, rounds=2, gone={(1, 3): "invite", (2, 3): "invite"})
     settlement = run.whole()
@@ -273,7 +252,7 @@ def test_a_member_that_was_sent_the_sums_it_missed_checks_the_total_too() -> Non
 
     run.members[3].learn(run.outcomes[0])
     with pytest.raises(KeyError):
-        run.vaults[3].get(sum_name(1))
+        run.vaults[3].get(sum_name(1, run.manifest.digest))
 
 
 def test_a_period_is_not_stated_without_end() -> None:
