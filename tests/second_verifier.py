@@ -43,14 +43,14 @@ def signed(public, signature, *words):
     try: Ed25519PublicKey.from_public_bytes(public).verify(signature, said(*words))
     except (InvalidSignature, ValueError): return False
     return True
-blob = lambda v: type(v) is bytes
+blob = lambda v, most=2**40: type(v) is bytes and len(v) <= most
 size = lambda n: lambda v: type(v) is bytes and len(v) == n
 num = lambda low, high: lambda v: type(v) is int and low <= v <= high
 text = lambda pattern: lambda v: type(v) is str and re.fullmatch(pattern, v) is not None
 many = lambda f, most=2**60: lambda v: type(v) is tuple and len(v) <= most and all(map(f, v))
 row = lambda *fs: lambda v: type(v) is tuple and len(v) == len(fs) and all(f(x) for f, x in zip(fs, v, strict=True))
 def fraction(v):
-    numbers = [int.from_bytes(x, "big", signed=True) for x in v] if row(blob, blob)(v) else [0, 0]
+    numbers = [int.from_bytes(x, "big", signed=True) for x in v] if row(*[lambda x: blob(x, 1024)] * 2)(v) else [0, 0]
     shortest = [n.to_bytes(((n if n >= 0 else ~n).bit_length() + 8) // 8, "big", signed=True) for n in numbers]
     return numbers[1] > 0 and math.gcd(*numbers) == 1 and shortest == [*v]
 

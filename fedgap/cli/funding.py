@@ -209,12 +209,10 @@ def _write(out: Path, settlements: list["Settlement"]) -> None:
 
 def _table(found: "Settlement") -> None:
     from fedgap.funding.amounts import money, percent, shown_money  # noqa: PLC0415 - other commands need not wait for it
-    from fedgap.funding.statement import shares  # noqa: PLC0415 - same reason
 
     def paid(amount: int) -> str:
         return shown_money(amount, found.policy.digits, found.policy.currency)
 
-    part = shares(found)
     title = f"Period {found.period} of {found.federation}: {paid(found.budget)}"
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     for heading in ("organisation", "costs", "base", "pool", "share", "held back", "paid now"):
@@ -226,8 +224,7 @@ def _table(found: "Settlement") -> None:
             (line.vesting + line.set_aside, line.paid + line.released),
         )
         legs, rest = ([money(amount, found.policy.digits) for amount in amounts] for amounts in (before, after))
-        share = percent(part[line.organisation])
-        table.add_row(Text(line.organisation), *legs, share, *rest)
+        table.add_row(Text(line.organisation), *legs, percent(found.share(line)), *rest)
     show.console.print(table)
     for line in found.lines:
         if line.flags:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fedgap.cli import show
 from fedgap.cli.app import app
-from fedgap.errors import FedgapError, UsageError
+from fedgap.errors import UsageError
 
 if TYPE_CHECKING:
     from fedgap.ledger import Checkpoint, Trust, Verification
@@ -26,13 +26,6 @@ ledger_app = typer.Typer(
     name="ledger", help="Check a ledger, look into it, take proofs out of it.", no_args_is_help=True
 )
 app.add_typer(ledger_app, name="ledger")
-
-
-class CannotWriteError(FedgapError):
-    """An output file cannot be written."""
-
-    code = "ledger.cannot-write-output"
-    remedy = "Choose another file with --out; nothing was left half-written."
 
 
 @ledger_app.command()
@@ -96,7 +89,7 @@ def prove(
     as_json: show.Json = False,
 ) -> None:
     """Print a proof, as JSON, that an entry is in the ledger, or that the ledger extends a checkpoint."""
-    from fedgap.ledger.proof import prove_growth, prove_leaf  # noqa: PLC0415 - other commands need not wait for it
+    from fedgap.ledger.proof import prove_entry, prove_growth  # noqa: PLC0415 - other commands need not wait for it
     from fedgap.ledger.reading import StoredLedger  # noqa: PLC0415 - same reason
 
     del as_json  # a proof is always a JSON document
@@ -107,7 +100,7 @@ def prove(
         if since is not None:
             show.document(prove_growth(leaves, _checkpoint(since), head))
         elif entry is not None:
-            show.document(prove_leaf(leaves, entry, stored.body(entry), head))
+            show.document(prove_entry(leaves, entry, stored.body(entry), head))
 
 
 @ledger_app.command()
@@ -142,15 +135,17 @@ def _write(out: Path | None, lines: Iterator[str]) -> int:
     """Write lines to a file in one step, or to standard output; tell how many."""
     if out is None:
         return sum(1 for line in lines if sys.stdout.write(line))
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            written = sum(1 for line in lines if file.write(line))
-        partial.replace(out)
-    except OSError as error:
-        raise CannotWriteError(f"{out} cannot be written ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    from fedgap.storage import replace_in_parts  # noqa: PLC0415 - other commands need not wait for it
+
+    written = 0
+
+    def encoded() -> Iterator[bytes]:
+        nonlocal written
+        for line in lines:
+            written += 1
+            yield line.encode()
+
+    replace_in_parts(out, encoded())
     return written
 
 

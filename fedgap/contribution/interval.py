@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedgap import counter
 from fedgap.contribution.errors import UtilityError
+from fedgap.records import errors_in_half_an_interval
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -24,8 +25,6 @@ SAMPLES = 2000
 _CHUNK = 2**21
 _FEWEST_RESAMPLED = 10
 """Fewer rows give too few different samples; Student's t stands in."""
-_SHARED_ROWS = 5
-"""Errors of organisations come from the same rows: many of them know as much as this many that were independent."""
 _T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 """97.5 % points of Student's t with 1, 2, ... degrees of freedom."""
 _Z975 = 1.959964
@@ -80,14 +79,12 @@ def half_split(first: Sequence[float], second: Sequence[float], sizes: tuple[int
 
     Returns:
         for each organisation the value by all rows and its interval, with one standard error for all, pooled over the
-        organisations. They share the rows, so the degrees of freedom are 5 n / (n + 4), not n: with n, intervals
-        covered 91 % instead of 95 % (development seeds; `fedgap bench contribution` measures it on others).
+        organisations (`fedgap.records.interval` says how wide that is).
     """
     share = sizes[0] / sum(sizes)
     gaps = [a - b for a, b in zip(first, second, strict=True)]
     error = math.sqrt(share * (1 - share) * math.fsum(gap * gap for gap in gaps) / len(gaps))
-    degrees = max(1, _SHARED_ROWS * len(gaps) // (len(gaps) + _SHARED_ROWS - 1))
-    width = student(degrees) * error
+    width = float(errors_in_half_an_interval(len(gaps))) * error
     found = []
     for a, b in zip(first, second, strict=True):
         value = share * a + (1 - share) * b

@@ -114,17 +114,17 @@ def shares(claims: Mapping[OrgId, Claim], rule: ShareRule | None = None) -> dict
     total = sum((owner.counted for owner in contributing), ZERO)
     found: dict[OrgId, Share] = {}
     for owner in owners:
-        inside = owner in contributing
+        inside = not flags[owner.members]
         base = (1 - rule.lam) / len(contributing) if inside else ZERO
         pool = rule.lam * owner.counted / total if inside else ZERO
-        balance = min(ZERO, owner.value + owner.balance) if owner.settled else owner.balance
+        left = _left(owner, claims)
         merged = ("merged",) if len(owner.members) > 1 else ()
         for org, part in _inside(owner, claims):
             found[org] = Share(
                 share=part * (base + pool),
                 base=part * base,
                 contributing=inside,
-                balance=part * balance,
+                balance=left[org],
                 flags=(*flags[owner.members], *merged),
             )
     return {org: found[org] for org in sorted(found)}
@@ -185,10 +185,16 @@ def _flags(owner: _Owner, least: Fraction) -> tuple[str, ...]:
     return tuple(flag for flag, so in reasons.items() if so)
 
 
+def _left(owner: _Owner, claims: Mapping[OrgId, Claim]) -> dict[OrgId, Fraction]:
+    """What an owner still has to work off, on those of its organisations that lost; the others' gains go against it."""
+    after = {org: claims[org].balance + (claims[org].value if claims[org].settled else ZERO) for org in owner.members}
+    owed = {org: min(ZERO, one) for org, one in after.items()}
+    part = min(ZERO, owner.value + owner.balance) / (sum(owed.values(), ZERO) or 1)
+    return {org: one * part for org, one in owed.items()}
+
+
 def _inside(owner: _Owner, claims: Mapping[OrgId, Claim]) -> list[tuple[OrgId, Fraction]]:
-    """How an owner's share is shown over its organisations: by positive value, or by weight where there is none."""
+    """How an owner's share is shown over its organisations: by positive value; nothing where there is none."""
     sizes = {org: max(ZERO, claims[org].value) if claims[org].settled else ZERO for org in owner.members}
-    if not any(sizes.values()):
-        sizes = {org: claims[org].weight for org in owner.members}
-    total = sum(sizes.values(), ZERO)
+    total = sum(sizes.values(), ZERO) or 1
     return [(org, size / total) for org, size in sizes.items()]

@@ -5,7 +5,7 @@ SHA-256 hashes canonical bytes and Merkle trees. Everything hashed, signed or de
 `fedgap/1/`, so that bytes made for one purpose mean nothing for another.
 """
 
-from fedgap.crypto.canonical import Pieces, Value, decode, digest, digester, encode, statement
+from fedgap.crypto.canonical import Flow, Pieces, Value, decode, digest, digester, encode, statement
 from fedgap.crypto.errors import BadBytesError, BadKeyError, BadLetterError, BadPassphraseError, BadSignatureError
 from fedgap.crypto.kdf import expand, expander, extract
 from fedgap.crypto.keyfile import open_key, seal_key
@@ -32,6 +32,7 @@ __all__ = [
     "BadLetterError",
     "BadPassphraseError",
     "BadSignatureError",
+    "Flow",
     "Identity",
     "Keystream",
     "NodeKey",

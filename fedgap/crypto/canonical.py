@@ -14,14 +14,14 @@ value has two spellings; `decode` refuses what `encode` would not have written, 
 import hashlib
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fedgap.crypto.errors import BadBytesError
 
-Value: TypeAlias = "bytes | Pieces | str | int | float | Sequence[Value]"
+Value: TypeAlias = "bytes | Pieces | Flow | str | int | float | Sequence[Value]"
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -31,6 +31,19 @@ class Pieces:
     """Bytes that lie in several places: written as one value of bytes, and hashed without a copy of them."""
 
     parts: tuple[memoryview, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Bytes that are not in memory: hashed as one value of bytes, each part when it is its turn, and not written.
+
+    Attributes:
+        size: of all parts together.
+        parts: gives them in order.
+    """
+
+    size: int
+    parts: Callable[[], Iterable[memoryview]]
 
 
 PROTOCOL = "fedgap/1"
@@ -132,10 +145,14 @@ def digest(label: str, *values: Value) -> bytes:
     Returns:
         32 bytes.
     """
-    parts = _statement(label, values)
+    parts: list[Any] = _statement(label, values)
     hashed = hashlib.sha256(parts[0])
     for part in parts[1:]:
-        hashed.update(part)
+        if isinstance(part, Flow):
+            for piece in part.parts():
+                hashed.update(piece)
+        else:
+            hashed.update(part)
     return hashed.digest()
 
 
@@ -208,6 +225,8 @@ def _write(value: Value, parts: list[Buffer]) -> None:
         parts += (_head(_TEXT, len(text)), text)
     elif isinstance(value, Pieces):
         parts += (_head(_BYTES, sum(part.nbytes for part in value.parts)), *value.parts)
+    elif isinstance(value, Flow):
+        parts += (_head(_BYTES, value.size), value)  # type: ignore[arg-type]  # only `digest` is given one, and reads it
     elif isinstance(value, tuple | list):
         parts.append(_head(_LIST, len(value)))
         for item in value:

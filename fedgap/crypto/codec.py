@@ -3,7 +3,7 @@
 The annotations of a dataclass are its format, and reading is strict: every field of the right type, size and range,
 nothing left over, one spelling. `Annotated[bytes, Exactly(32)]` is a hash; `tuple[X, ...]` a list; `X | None` a list of
 at most one; `Fraction` a list of numerator and denominator in lowest terms, each as the fewest bytes of two's
-complement.
+complement, 1024 at most.
 """
 
 import dataclasses
@@ -49,6 +49,9 @@ Hash: TypeAlias = Annotated[bytes, Exactly(32)]
 Key: TypeAlias = Annotated[bytes, Exactly(32)]
 Signature: TypeAlias = Annotated[bytes, Exactly(64)]
 Count: TypeAlias = Annotated[int, Between(0, 2**40)]
+
+_MOST_PART_BYTES = 1024
+"""No numerator or denominator is longer: reading a fraction takes the square of it, and nothing of ours comes near."""
 
 _Write: TypeAlias = Callable[[Any], Value]
 _Read: TypeAlias = Callable[[Any], Any]
@@ -172,7 +175,7 @@ def _fraction(value: Fraction) -> Value:
 
 def _reader_of_fraction(value: object) -> Fraction:
     match value:
-        case (bytes(numerator), bytes(denominator)):
+        case (bytes(numerator), bytes(denominator)) if max(len(numerator), len(denominator)) <= _MOST_PART_BYTES:
             above, below = (int.from_bytes(part, "big", signed=True) for part in (numerator, denominator))
             if below > 0 and _fraction(found := Fraction(above, below)) == value:
                 return found

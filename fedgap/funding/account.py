@@ -37,7 +37,8 @@ class Account:
 
     Attributes:
         rosters, policies: every version; policies with the position of their entry.
-        estimates, claims, bounds, verdicts, credits: with the positions of their entries.
+        estimates, claims, bounds: by period and organisation, with the positions of their entries.
+        verdicts, credits: likewise, of an organisation, and of a period and an organisation.
         rounds: for every organisation, the sums since the last settlement that it is in; settlements that follow one
             another without a sum between them look at the same ones.
         is_settled: whether no sum was released since the last settlement.
@@ -54,8 +55,8 @@ class Account:
     estimates: dict[Key, tuple[ContributionEstimated, int]] = field(default_factory=dict)
     claims: dict[Key, tuple[CostClaimed, int]] = field(default_factory=dict)
     bounds: dict[Key, tuple[CostBounded, int]] = field(default_factory=dict)
-    verdicts: list[tuple[Verdict, int]] = field(default_factory=list)
-    credits: list[tuple[CreditConfirmed | CreditObjected, int]] = field(default_factory=list)
+    verdicts: dict[OrgId, list[tuple[Verdict, int]]] = field(default_factory=dict)
+    credits: dict[Key, list[tuple[CreditConfirmed | CreditObjected, int]]] = field(default_factory=dict)
     rounds: dict[OrgId, list[int]] = field(default_factory=dict)
     is_settled: bool = False
     faulty: set[OrgId] = field(default_factory=set)
@@ -82,10 +83,10 @@ class Account:
             case CostBounded():
                 self.bounds[record.period, record.organisation] = (record, position)
             case Verdict():
-                self.verdicts.append((record, position))
+                self.verdicts.setdefault(record.organisation, []).append((record, position))
                 self.faulty.add(record.organisation)
             case CreditConfirmed() | CreditObjected():
-                self.credits.append((record, position))
+                self.credits.setdefault((record.period, record.organisation), []).append((record, position))
             case _:
                 pass
 
@@ -104,8 +105,8 @@ class Account:
     @property
     def last_written(self) -> int:
         """The last period that anything was said about; 0 if none."""
-        named = [period for table in (self.estimates, self.claims, self.bounds) for period, _ in table]
-        named += [said.period for said, _ in (*self.verdicts, *self.credits)]
+        named = [period for table in (self.estimates, self.claims, self.bounds, self.credits) for period, _ in table]
+        named += [verdict.period for found in self.verdicts.values() for verdict, _ in found]
         return max((*named, self.next_period - 1))
 
     @property
@@ -142,11 +143,11 @@ class Account:
         estimate = self.estimate(period, organisation)
         return estimate is not None and not self.is_final(period, organisation) and organisation in estimate.vouched_by
 
-    def pool_share(self, organisation: OrgId) -> Fraction:
-        """Its part of the pool in the last settlement; 0 before the first."""
+    def pool_shares(self) -> dict[OrgId, Fraction]:
+        """Everybody's part of the pool in the last settlement; empty before the first."""
         lines = self.settlements[-1][0].lines if self.settlements else ()
-        own = sum(line.pool for line in lines if line.organisation == organisation)
-        return Fraction(own, sum(line.pool for line in lines) or 1)
+        pool = sum(line.pool for line in lines) or 1
+        return {line.organisation: Fraction(line.pool, pool) for line in lines}
 
     def is_final(self, period: int, organisation: OrgId) -> bool:
         """Whether a value no longer depends on what peers may still say."""
@@ -155,8 +156,12 @@ class Account:
 
     def fault(self, period: int, organisation: OrgId) -> str | None:
         """Code of a fault that was proven in a period."""
-        found = (v.fault for v, _ in self.verdicts if (v.period, v.organisation) == (period, organisation))
+        found = (verdict.fault for verdict, _ in self.verdicts.get(organisation, ()) if verdict.period == period)
         return next(found, None)
+
+    def objected(self, period: int, organisation: OrgId) -> bool:
+        """Whether an organisation objected to a statement of a period."""
+        return any(isinstance(said, CreditObjected) for said, _ in self.credits.get((period, organisation), ()))
 
     def costs(self, period: int, organisation: OrgId, policy: Policy) -> tuple[CostLine, ...]:
         """An organisation's claim, priced."""
@@ -171,8 +176,8 @@ class Account:
             "value": (self.estimates[key][1],) if key in self.estimates else (),
             "claim": (self.claims[key][1],) if key in self.claims else (),
             "bound": (self.bounds[key][1],) if key in self.bounds else (),
-            "credit": tuple(at for said, at in self.credits if (said.period, said.organisation) == key),
-            "fault": tuple(at for verdict, at in self.verdicts if verdict.organisation == organisation),
+            "credit": tuple(at for _, at in self.credits.get(key, ())),
+            "fault": tuple(at for _, at in self.verdicts.get(organisation, ())),
             "held-back": tuple(at for _, _, at in self.settlements),
         }
         return {what: positions for what, positions in found.items() if positions}

@@ -70,6 +70,7 @@ class Settlement:
         is_last: nothing is held back after it.
         is_by_weight: no value was opened.
         contributing: owners in E.
+        weight, divided: sums over the lines, of weights and of base and pool.
     """
 
     period: int
@@ -85,12 +86,18 @@ class Settlement:
     is_last: bool
     is_by_weight: bool
     contributing: tuple[str, ...]
+    weight: int
+    divided: int
     entries: dict[str, tuple[int, ...]] = field(hash=False)
 
     @property
     def budget(self) -> int:
         """What there was to divide."""
         return self.planned + self.brought
+
+    def share(self, line: Line) -> Fraction:
+        """The part of base and pool that an organisation gets; 0 if nobody gets any."""
+        return Fraction(line.base + line.pool, self.divided or 1)
 
     def record(self, statement: bytes) -> FundingSettled:
         """What the ledger holds of it; `statement` is the digest of the statement's JSON document."""

@@ -125,6 +125,6 @@ class Policy:
         """What there is for a period, from 1; nothing beyond the last one that was planned."""
         return self.budgets[period - 1] if period <= len(self.budgets) else 0
 
-    def owner_of(self, organisation: OrgId) -> str | None:
-        """Name an organisation's owner, None if it is its own."""
-        return next((owner.name for owner in self.owners if organisation in owner.organisations), None)
+    def owned(self) -> dict[OrgId, str]:
+        """Name the owner of every organisation that is not its own."""
+        return {OrgId(org): owner.name for owner in self.owners for org in owner.organisations}

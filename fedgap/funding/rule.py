@@ -10,11 +10,11 @@
     4  E empty, or a rest above all caps                                                      carried over
 
 E: m_i / p_i above `floor` times the median of the positive ones, and m_i above one standard error where it is known.
-A negative value is no debt: it becomes a balance that later values work off. Without any opened value the rest is paid
-by weight. Nobody with a proven fault in the period gets anything.
+A negative value is no debt: it becomes a balance that its owner's later values work off. Without any opened value the
+rest is paid by weight. Nobody with a proven fault in the period gets anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from statistics import median
@@ -25,13 +25,16 @@ from fedgap.ids import OrgId
 
 ZERO = Fraction(0)
 
+OwnerKey = tuple[bool, str]
+"""Whether an organisation is its own owner, and the name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
     """What the rule looks at, for one organisation of record.
 
     Attributes:
-        organisation, owner: the owner of several counts once; an organisation of its own is its own owner.
+        organisation, owner: the owner of several counts once; None: the organisation is its own.
         weight: p, public.
         cost: at the policy's prices, in minor units, before its cap.
         value: opened value of the period, None if none was.
@@ -45,7 +48,7 @@ class Party:
     """
 
     organisation: OrgId
-    owner: str
+    owner: str | None
     weight: int
     cost: Fraction = ZERO
     value: Fraction | None = None
@@ -104,6 +107,7 @@ class _Exact:
     reimbursed: dict[OrgId, Fraction]
     base: dict[OrgId, Fraction]
     pool: dict[OrgId, Fraction]
+    balances: dict[OrgId, Fraction] = field(default_factory=dict)
     flags: dict[OrgId, list[str]] = field(default_factory=dict)
 
     def flag(self, organisation: OrgId, *flags: str) -> None:
@@ -131,10 +135,13 @@ def divide(parties: Sequence[Party], budget: int, policy: Policy) -> Division:
     rest = budget - sum(exact.reimbursed.values(), ZERO)
     is_by_weight = all(party.value is None for party in eligible)
     names: tuple[str, ...] = ()
+    owners = _owners(eligible)
     if is_by_weight:
         _by_weight(exact, eligible, rest)
     else:
-        names = _by_value(exact, eligible, rest, policy)
+        names = _by_value(exact, owners, rest, policy)
+    for members in [*owners.values(), *([party] for party in parties if not party.is_eligible)]:
+        exact.balances |= _left(members)
     carried = budget - sum((sum(leg.values(), ZERO) for leg in (exact.reimbursed, exact.base, exact.pool)), ZERO)
     return _in_cents(exact, parties, carried, names, is_by_weight=is_by_weight)
 
@@ -163,16 +170,31 @@ def _by_weight(exact: _Exact, eligible: Sequence[Party], rest: Fraction) -> None
             exact.base[party.organisation] = rest * party.weight / weight
 
 
-def _by_value(exact: _Exact, eligible: Sequence[Party], rest: Fraction, policy: Policy) -> tuple[str, ...]:
-    """Legs 2 and 3, owner by owner; give the names of E."""
-    owners: dict[str, list[Party]] = {}
+def _owners(eligible: Sequence[Party]) -> Mapping[OwnerKey, Sequence[Party]]:
+    """Organisations by owner; an owner may have the name of an organisation that is not its own."""
+    owners: dict[OwnerKey, list[Party]] = {}
     for party in eligible:
-        owners.setdefault(party.owner, []).append(party)
+        owners.setdefault((party.owner is None, party.owner or party.organisation), []).append(party)
+    return owners
+
+
+def _left(members: Sequence[Party]) -> dict[OrgId, Fraction]:
+    """What an owner still has to work off, on those of its organisations that lost; the others' gains go against it."""
+    after = [party.balance + (party.value or ZERO) for party in members]
+    owed = [min(ZERO, one) for one in after]
+    part = min(ZERO, sum(after, ZERO)) / (sum(owed, ZERO) or 1)
+    return {party.organisation: one * part for party, one in zip(members, owed, strict=True)}
+
+
+def _by_value(
+    exact: _Exact, owners: Mapping[OwnerKey, Sequence[Party]], rest: Fraction, policy: Policy
+) -> tuple[str, ...]:
+    """Legs 2 and 3, owner by owner; give the names of E."""
     counted = {name: _counted(members) for name, members in owners.items()}
     weights = {name: sum(party.weight for party in members) for name, members in owners.items()}
     positive = [counted[name] / weights[name] for name in owners if counted[name] > 0 and weights[name]]
     least = policy.floor * median(positive) if positive else ZERO
-    inside: list[str] = []
+    inside: list[OwnerKey] = []
     for name, members in owners.items():
         reasons = _reasons(members, counted[name], least * weights[name])
         for party in members:
@@ -181,16 +203,15 @@ def _by_value(exact: _Exact, eligible: Sequence[Party], rest: Fraction, policy: 
         if not reasons:
             inside.append(name)
     everyone = sum(weights.values()) or 1
-    pool = policy.lam * rest
+    base, pool = (1 - policy.lam) * rest / (len(inside) or 1), policy.lam * rest
     caps = {name: _cap(owners[name], Fraction(weights[name], everyone), policy) * pool for name in inside}
     parts = fill(pool, {name: counted[name] for name in inside}, caps)
     for name in inside:
-        base = (1 - policy.lam) * rest / len(inside)
         for party, share in _within(owners[name]):
             exact.base[party.organisation], exact.pool[party.organisation] = share * base, share * parts[name]
-            if parts[name] == caps[name]:
+            if pool and parts[name] == caps[name]:
                 exact.flag(party.organisation, "pool-capped")
-    return tuple(inside)
+    return tuple(name for _, name in inside)
 
 
 def _cap(members: Sequence[Party], weight: Fraction, policy: Policy) -> Fraction:
@@ -253,7 +274,7 @@ def _in_cents(
             base=legs[org][1],
             pool=legs[org][2],
             cents=_split(legs[org], total),
-            balance=min(ZERO, party.balance + (party.value or ZERO)),
+            balance=exact.balances[org],
             flags=tuple(sorted(set(exact.flags.get(org, ())))),
         )
     return Division(parts=parts, carried=left, contributing=names, is_by_weight=is_by_weight)

@@ -109,14 +109,7 @@ def as_csv(found: Settlement) -> bytes:
     return out.getvalue().encode()
 
 
-def shares(found: Settlement) -> dict[str, Fraction]:
-    """Part of base and pool that each organisation gets; 0 for all if nobody gets any."""
-    total = sum(line.base + line.pool for line in found.lines)
-    return {line.organisation: Fraction(line.base + line.pool, total or 1) for line in found.lines}
-
-
 def _line(found: Settlement, line: Line) -> dict[str, Any]:
-    weight = sum(one.weight for one in found.lines)
     return {
         "organisation": line.organisation,
         "name": line.name,
@@ -131,8 +124,8 @@ def _line(found: Settlement, line: Line) -> dict[str, Any]:
         "forfeited": line.forfeited,
         "value": _exact(line.value),
         "value_ci95": None if line.low is None or line.high is None else [_exact(line.low), _exact(line.high)],
-        "share": str(shares(found)[line.organisation]),
-        "baselines": {"weight": str(Fraction(line.weight, weight)), "equal": str(Fraction(1, len(found.lines)))},
+        "share": str(found.share(line)),
+        "baselines": {"weight": str(Fraction(line.weight, found.weight)), "equal": str(Fraction(1, len(found.lines)))},
         "standing": line.standing,
         "rounds": line.rounds,
         "costs": [
@@ -157,7 +150,7 @@ def _exact(value: Fraction | None) -> dict[str, str] | None:
 
 
 def _row(found: Settlement, line: Line) -> dict[str, str]:
-    weight, digits = sum(one.weight for one in found.lines), found.policy.digits
+    digits = found.policy.digits
     metered = sum((cost.amount for cost in line.costs if not cost.is_declared), Fraction(0))
     declared = sum((cost.amount for cost in line.costs if cost.is_declared), Fraction(0))
     unit = 10**digits
@@ -184,8 +177,8 @@ def _row(found: Settlement, line: Line) -> dict[str, str]:
         "value": "" if line.value is None else decimal(line.value),
         "value_low": "" if line.low is None else decimal(line.low),
         "value_high": "" if line.high is None else decimal(line.high),
-        "share": decimal(shares(found)[line.organisation]),
-        "share_by_weight": decimal(Fraction(line.weight, weight)),
+        "share": decimal(found.share(line)),
+        "share_by_weight": decimal(Fraction(line.weight, found.weight)),
         "share_equal": decimal(Fraction(1, len(found.lines))),
         "standing": line.standing,
         "rounds": str(line.rounds),

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 from fedgap.funding.amounts import decimal, percent, shown_money
 from fedgap.funding.lines import Line, Settlement
-from fedgap.funding.statement import shares
 
 REASONS = {
     "balance-due": "Its value first works off what earlier negative values left; nothing is left of it to be paid.",
@@ -18,21 +17,31 @@ REASONS = {
     "declared-not-paid": "Declared cost is not paid under this policy.",
     "final-by-time": "A peer that should have confirmed its value stayed silent until the time was over.",
     "forfeited": "A fault of it was proven, so what was held back for it is lost.",
+    "lied": "It reported a false number about another organisation; the evidence is kept.",
     "merged": "It has one owner with others, and they count as one.",
     "negative-value": "Its updates made the model worse on the evaluation rows.",
     "no-price": "It claimed something that the policy has no price for.",
+    "no-room": "Some rounds before a change of the roster are by weight: the bound on openings left no room for them.",
     "not-opened": "No value of it was opened.",
+    "nothing-opened": "Nothing was opened in this period: no rows for it, too small a model, or no openings planned.",
     "objected": "It objected to its value.",
+    "out-of-reach": "Its opened number is larger than an honest update can give; who is to blame is not known.",
     "over-bound": "It claimed more than the server knows to be possible; the bound was paid.",
+    "partly-by-weight": "Some of its rounds could not be opened and are credited by weight.",
     "pool-capped": "Its part of the pool was cut at the policy's cap.",
     "proven-fault": "A fault of it was proven in this period, so it gets nothing.",
+    "scaled-down": "A direction was too long for its format and was shortened, so its round's values are smaller.",
+    "server-chooses-directions": "Nobody but the server could check along what the values were measured.",
     "set-aside": "Its value is provisional, so base and pool are set aside until it is final.",
     "suspended": "Two settlements in a row had its interval entirely below zero.",
     "took-no-part": "It was in no round of this period.",
+    "unsettled": "Too few organisations answered in this period, so its values are by weight.",
+    "vouched": "A peer was silent, so its value rests on another organisation's word alone.",
     "voucher": "Its value rests on its own word, so its part of the pool is no more than its weight's, or than before.",
+    "window-closed": "The model no longer gained in this period, so there was nothing to contribute to.",
     "within-error": "Its value cannot be told from zero: it is within its own error.",
 }
-"""What the money rule's flags mean; other flags come from the settlement of values."""
+"""What the flags of the money rule and of the settlement of values mean."""
 
 _CUT = ", which is all that can have been spent while the server waited for it"
 
@@ -52,8 +61,10 @@ def explained(found: Settlement, line: Line) -> Iterator[str]:
     yield f"{line.name} ({line.organisation}) was in {_times(line.rounds, 'sum')}{_from(line.entries, 'rounds')}."
     yield from _of_cost(found, line, paid(line.reimbursed))
     yield from _of_value(found, line)
-    if line.base or line.pool:
-        share = shares(found)[line.organisation]
+    share = found.share(line)
+    if found.is_by_weight and line.base:
+        yield f"By weight: {paid(line.base)}, {percent(share)} of what was left after costs."
+    elif line.base or line.pool:
         yield f"Base: {paid(line.base)}, an equal part of {percent(1 - policy.lam)} of what was left after costs."
         yield f"Pool: {paid(line.pool)}, by value. Base and pool together are {percent(share)} of all that was paid so."
     for flag in line.flags:

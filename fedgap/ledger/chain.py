@@ -60,6 +60,15 @@ class Chain:
             raise BadEntryError("no-manifest", "A ledger begins with a manifest, and this is none.")
         return Place(digest("manifest", record.manifest), 0, EMPTY)
 
+    def require_next(self, position: int) -> None:
+        """Do nothing if the next entry has this number.
+
+        Raises:
+            BadEntryError: it has another one.
+        """
+        if position != self.size:
+            raise BadEntryError("missing-entry", f"The next entry says that it is number {position}.")
+
     def add(self, body: bytes, *, signatures: bool = True) -> Record:
         """Check the stored bytes of the next entry and add it.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from fedgap.crypto import Identity, is_signed
+from fedgap.crypto import BadBytesError, Identity, codec, is_signed
 from fedgap.crypto.codec import Count, Hash, Signature
 from fedgap.ids import OrgId
 from fedgap.ledger.errors import LedgerError, SplitViewError
@@ -68,9 +68,11 @@ class Checkpoint:
             size = document["size"]
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise LedgerError("This is no checkpoint.", remedy="Use what `fedgap ledger export` wrote.") from error
-        if (len(origin), len(root), len(signature)) != (32, 32, 64) or type(size) is not int or size < 0:
-            raise LedgerError("This is no checkpoint.", remedy="Use what `fedgap ledger export` wrote.")
-        return cls(origin=origin, size=size, root=root, signature=signature)
+        found = cls(origin=origin, size=size, root=root, signature=signature)
+        try:
+            return codec.unpack(cls, codec.pack(found))
+        except (BadBytesError, TypeError) as error:
+            raise LedgerError("This is no checkpoint.", remedy="Use what `fedgap ledger export` wrote.") from error
 
 
 def watch(kept: Checkpoint | None, seen: Checkpoint, *, server: bytes, path: Sequence[bytes] = ()) -> Checkpoint:

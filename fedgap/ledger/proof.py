@@ -14,23 +14,20 @@ from fedgap.ledger.tree import consistency_path, inclusion_path, is_consistent, 
 INCLUSION, CONSISTENCY = "fedgap/1/inclusion-proof", "fedgap/1/consistency-proof"
 
 
-def prove_entry(bodies: Sequence[bytes], position: int, head: Checkpoint) -> dict[str, Any]:
+def prove_entry(leaves: Sequence[bytes], position: int, body: bytes, head: Checkpoint) -> dict[str, Any]:
     """Show that an entry is in the ledger.
 
     Args:
-        bodies: stored bytes of every entry that the checkpoint covers.
+        leaves: hashes of every entry that the checkpoint covers.
         position: of the entry, from 0.
+        body: its stored bytes.
         head: the checkpoint.
 
     Raises:
         LedgerError: there is no such entry.
     """
-    return prove_leaf([leaf_hash(body) for body in bodies], position, _nth(bodies, position), head)
-
-
-def prove_leaf(leaves: Sequence[bytes], position: int, body: bytes, head: Checkpoint) -> dict[str, Any]:
-    """Do the same with the hashes of the leaves and the one entry's stored bytes."""
-    _nth(leaves, position)
+    if not 0 <= position < len(leaves):
+        raise LedgerError(f"There is no entry {position}; there are {len(leaves)}.", remedy="Entries count from 0.")
     return {
         "kind": INCLUSION,
         "position": position,
@@ -70,11 +67,13 @@ def read_entry(proof: Any, *, server: bytes) -> Entry:  # noqa: ANN401 - whateve
     head = _checked_head(proof, server=server)
     try:
         body, path = bytes.fromhex(proof["body"]), [bytes.fromhex(node) for node in proof["path"]]
-        position = int(proof["position"])
-        entry = Entry.of(body)
+        position, entry = proof["position"], Entry.of(body)
     except (KeyError, TypeError, ValueError, BadEntryError) as error:
         raise LedgerError("This is no inclusion proof.", remedy="Ask for the proof again.") from error
-    if not is_included(leaf_hash(body), position=position, size=head.size, path=path, root=head.root):
+    leads = type(position) is int and is_included(
+        leaf_hash(body), position=position, size=head.size, path=path, root=head.root
+    )
+    if not leads:
         raise LedgerError("The proof does not lead to its checkpoint.", remedy="Ask for the proof again.")
     return entry
 
@@ -98,9 +97,3 @@ def _checked_head(proof: Any, *, server: bytes) -> Checkpoint:  # noqa: ANN401 -
     if not head.is_signed_by(server):
         raise LedgerError("The proof's checkpoint is not signed by this server.", remedy="Compare the server's key.")
     return head
-
-
-def _nth(items: Sequence[bytes], position: int) -> bytes:
-    if not 0 <= position < len(items):
-        raise LedgerError(f"There is no entry {position}; there are {len(items)}.", remedy="Entries count from 0.")
-    return items[position]

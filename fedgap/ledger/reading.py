@@ -11,12 +11,18 @@ from fedgap.ledger.chain import Batch, Chain
 from fedgap.ledger.checkpoint import Checkpoint
 from fedgap.ledger.describe import described
 from fedgap.ledger.errors import BadEntryError, DamagedLedgerError, LedgerError
-from fedgap.ledger.schema import MAX_BODY_BYTES, explained, foreign_content, require_known_version, stored_head
+from fedgap.ledger.schema import (
+    ENTRIES,
+    FIRST_ROW,
+    MAX_BODY_BYTES,
+    explained,
+    foreign_content,
+    require_known_version,
+    stored_head,
+)
 from fedgap.ledger.tree import leaf_hash, root_of
 from fedgap.ledger.verify import Fault, Trust, Verification, verify
 from fedgap.records import BadRecordError
-
-_ENTRIES = "SELECT position, body FROM entry WHERE position >= ? ORDER BY position"
 
 
 class StoredLedger:
@@ -65,14 +71,15 @@ class StoredLedger:
         self._database.execute("COMMIT")  # SQLite copies from a connection that reads nothing itself
         self._database.backup(other)
 
-    def bodies(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Read every entry from a position on: (position, stored bytes).
+    def bodies(self, first: int = FIRST_ROW) -> Iterator[tuple[int, bytes]]:
+        """Read every entry, or those from a position on: (position, stored bytes).
 
         Raises:
             BadEntryError: the file cannot be read any further.
         """
         try:
-            yield from self._database.execute(_ENTRIES, (first,))
+            for row in self._database.execute(ENTRIES, (first,)):  # noqa: UP028 - would close the cursor at the end,
+                yield row  # which fails where a reader that had enough has closed the database before
         except sqlite3.Error as error:
             raise BadEntryError("unreadable", f"The file cannot be read from here on ({error}).") from error
 
@@ -82,8 +89,8 @@ class StoredLedger:
             row = self._database.execute("SELECT body FROM entry WHERE position = ?", (position,)).fetchone()
         return b"" if row is None else bytes(row[0])
 
-    def described(self, first: int = 0) -> Iterator[dict[str, Any]]:
-        """Give entries as JSON can hold them, from a position on.
+    def described(self, first: int = FIRST_ROW) -> Iterator[dict[str, Any]]:
+        """Give every entry as JSON can hold it, or those from a position on.
 
         Raises:
             BadEntryError: one cannot be read.

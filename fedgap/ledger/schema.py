@@ -30,6 +30,11 @@ SCHEMA: Final = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), checkpoint BLOB NOT NULL) STRICT",
 )
 
+ENTRIES: Final = "SELECT position, body FROM entry WHERE position >= ? ORDER BY position"
+
+FIRST_ROW: Final = -(2**63)
+"""SQLite has no lower position: nothing hides before entry 0."""
+
 SETTINGS: Final = (f"PRAGMA application_id = {APPLICATION}", f"PRAGMA user_version = {FORMAT}")
 
 _EXPECTED: Final = {

@@ -25,6 +25,8 @@ from fedgap.ledger.errors import (
     LedgerReadOnlyError,
 )
 from fedgap.ledger.schema import (
+    ENTRIES,
+    FIRST_ROW,
     MAX_BODY_BYTES,
     SCHEMA,
     SETTINGS,
@@ -141,10 +143,9 @@ class Ledger:
             self._reload()
             raise
 
-    def bodies(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Read entries again, from a position on: (position, stored bytes)."""
-        query = "SELECT position, body FROM entry WHERE position >= ? ORDER BY position"
-        return iter(self._database.execute(query, (first,)))
+    def bodies(self, first: int = FIRST_ROW) -> Iterator[tuple[int, bytes]]:
+        """Read every entry again, or those from a position on: (position, stored bytes)."""
+        return iter(self._database.execute(ENTRIES, (first,)))
 
     def _begin(self, founding: ManifestSigned | None) -> None:
         if founding is not None:
@@ -198,7 +199,8 @@ class Ledger:
         try:
             if (cause := foreign_content(self._database)) is not None:
                 raise DamagedLedgerError(cause)
-            for _, body in self.bodies():
+            for position, body in self.bodies():
+                chain.require_next(position)
                 chain.add(body, signatures=False)
             head = stored_head(self._database)
         except (BadEntryError, sqlite3.DatabaseError) as error:

@@ -183,6 +183,8 @@ class Story:
         _hold(self._agreed is not None, "out-of-order", "A sum was released before a roster was agreed on.")
         assert self._agreed is not None  # noqa: S101 - just checked; tells mypy
         seats = {member.id: seat for seat, member in enumerate(self.roster.members)}
+        still = seats.keys() >= set(survivors)
+        _hold(still, "wrong-members", "A sum is of an organisation that left before it was released.")
         roots = [(seats[survivor.organisation], survivor.root) for survivor in record.survivors]
         right = record.agreed == digest("D", roots, opened.sid, self._agreed.t2)
         _hold(right, "wrong-agreement", "What was agreed is not over these survivors.")

@@ -141,17 +141,12 @@ def verify(
 def _first_bad_entry(bodies: Iterable[tuple[int, bytes]], chain: Chain) -> Fault | None:
     try:
         for position, body in bodies:
-            _require_next(chain, position)
+            chain.require_next(position)
             chain.add(body)
     except BadEntryError as error:
         since = chain.size if error.fault in _EXACT else chain.anchored
         return Fault(position=chain.size, since=since, code=error.fault, cause=error.cause)
     return None
-
-
-def _require_next(chain: Chain, position: int) -> None:
-    if position != chain.size:
-        raise BadEntryError("missing-entry", f"The next entry says that it is number {position}.")
 
 
 def _faults(chain: Chain, head: Checkpoint | None, trust: Trust) -> Iterator[Fault]:

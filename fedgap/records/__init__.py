@@ -20,6 +20,7 @@ from fedgap.records.credits import (
     Verdict,
 )
 from fedgap.records.errors import BadRecordError
+from fedgap.records.interval import errors_in_half_an_interval
 from fedgap.records.money import CostBounded, CostClaimed, FundingLine, FundingSettled, Quantity
 from fedgap.records.roster import Roster, RosterMember
 from fedgap.records.rounds import (
@@ -78,6 +79,7 @@ __all__ = [
     "UtilityObserved",
     "Verdict",
     "Voice",
+    "errors_in_half_an_interval",
     "is_record_signed",
     "organisation_of",
     "read_record",

@@ -44,12 +44,12 @@ class OpeningAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContributionEstimated:
-    """The value of one organisation's updates in a period.
+    """The value of one organisation's updates in a period; of several, the last one counts.
 
     Attributes:
         period: which, from 1.
         organisation: whose.
-        value: in utility units, exact.
+        value: in utility units, exact; where the roster changed in the period, the sum over its rosters so far.
         low, high: ends of the 95 % sampling interval; None with one opening.
         weight: its share of the roster's weight, which pays where no value was opened.
         standing: verified, provisional, contracted or by-weight.

@@ -97,12 +97,15 @@ def test_organisations_of_one_owner_get_one_base() -> None:
     assert "merged" in found[OrgId("x")].flags
 
 
-def test_an_owner_without_value_shows_its_names_by_weight() -> None:
-    of = {OrgId(n): Claim(value=Fraction(-1), weight=Fraction(w), owner="o") for n, w in (("x", 1), ("y", 3))} | claims(
-        1
-    )
-    found = shares(of)
-    assert [found[OrgId(n)].balance for n in ("x", "y")] == [-HALF, Fraction(-3, 2)]
+def test_what_an_owner_lost_is_left_on_those_who_lost_it_less_what_the_others_gained() -> None:
+    for values, left in (((-1, -1), (-1, -1)), ((-1, 3), (0, 0)), ((-4, 1), (-3, 0))):
+        of = {
+            OrgId(n): Claim(value=Fraction(v), weight=Fraction(w), owner="o")
+            for n, v, w in zip("xy", values, (1, 3), strict=True)
+        }
+        found = shares(of | claims(1))
+        assert [float(found[OrgId(n)].balance) for n in ("x", "y")] == list(left)
+        assert found[OrgId("x")].share == 0
 
 
 def test_a_negative_value_is_worked_off_before_anything_is_paid() -> None:

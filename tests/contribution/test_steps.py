@@ -35,7 +35,7 @@ def test_the_parts_of_the_organisations_add_up_to_the_servers_own_step(rule: Ser
         before = state.model.astype(np.float64)
         state = server.step(rule, state, np.sum(list(updates.values()), axis=0))
         parts = books.add(updates)
-        moved = elementwise_step(step_of(rule), state.second) * np.sum(list(parts.values()), axis=0)
+        moved = elementwise_step(step_of(rule), state.second[:]) * np.sum(list(parts.values()), axis=0)
         assert before + moved == pytest.approx(state.model.astype(np.float64), abs=1e-6)
 
 

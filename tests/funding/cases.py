@@ -65,7 +65,7 @@ def some_parties(rng: random.Random, policy: Policy | None = None) -> list[Party
     return [
         Party(
             organisation=org,
-            owner=(policy.owner_of(org) if policy else None) or org,
+            owner=policy.owned().get(org, org) if policy else org,
             weight=rng.randint(0, 100),
             cost=rng.choice([Fraction(0), some(0, 10**3, 999)]),
             value=rng.choice([None, Fraction(0), some(-2, 3, 10**6), some(-2, 3, 10), some(0, 3, 10)]),

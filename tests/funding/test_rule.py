@@ -121,6 +121,28 @@ def test_a_negative_value_is_a_balance_and_never_a_debt(policy: Policy, data: st
         assert part.balance == min(Fraction(0), party.balance + value)
 
 
+def test_an_owners_loss_is_worked_off_once_by_what_its_other_organisations_gain() -> None:
+    """Period after period one organisation of an owner loses 1 and the other gains 3: together 2, each time."""
+    for values, left in (((-1, 3), (0, 0)), ((-1, -3), (-1, -3)), ((-4, 1), (-3, 0)), ((-5, 3, -1), (-2.5, 0, -0.5))):
+        parties = [
+            Party(organisation=org, owner="group", weight=1, value=Fraction(value))
+            for org, value in zip(NAMES, values, strict=False)
+        ]
+        others = [Party(organisation=org, owner=None, weight=1, value=Fraction(2)) for org in NAMES[4:6]]
+        parts = divide([*parties, *others], 900, policy()).parts
+        assert [float(parts[party.organisation].balance) for party in parties] == list(left)
+    balances, totals = [Fraction(0)] * 2, []
+    for _ in range(3):
+        parties = [
+            Party(organisation=org, owner="group", weight=1, value=Fraction(value), balance=balance)
+            for org, value, balance in zip(NAMES, (-1, 3), balances, strict=False)
+        ]
+        parts = divide([*parties, *others], 900, policy()).parts
+        balances = [parts[party.organisation].balance for party in parties]
+        totals.append(sum(parts[party.organisation].total for party in parties))
+    assert totals == [300] * 3
+
+
 @EXAMPLES
 @given(st.data(), budgets)
 def test_two_who_move_value_between_them_gain_no_more_than_the_cap(data: st.DataObject, budget: int) -> None:
@@ -224,6 +246,37 @@ def test_one_that_brings_all_is_capped_and_the_rest_is_carried() -> None:
     assert found.parts[NAMES[0]].cents == (0, 50_000, 20_000)
     assert found.carried == 30_000
     assert "pool-capped" in found.parts[NAMES[0]].flags
+
+
+def test_nothing_to_divide_is_cut_by_no_cap() -> None:
+    for budget, lam in ((0, Fraction(1, 2)), (100_000, Fraction(0))):
+        given_parties = [Party(organisation=org, owner=None, weight=1, value=Fraction(1)) for org in NAMES[:4]]
+        found = divide(given_parties, budget, policy(lam=lam))
+        assert [part.flags for part in found.parts.values()] == [()] * 4
+        assert [part.total for part in found.parts.values()] == [round(budget * (1 - lam) / 4)] * 4
+
+
+def test_one_suspended_organisation_suspends_its_owner() -> None:
+    parties = [
+        Party(organisation=org, owner="group", weight=1, value=Fraction(1), suspended=org == NAMES[1])
+        for org in NAMES[:2]
+    ]
+    parties.append(Party(organisation=NAMES[2], owner=None, weight=1, value=Fraction(1)))
+    found = divide(parties, 900, policy()).parts
+
+    assert [found[org].total > 0 for org in NAMES[:3]] == [False, False, True]
+    assert all("suspended" in found[org].flags for org in NAMES[:2])
+
+
+def test_an_owner_with_the_name_of_another_organisation_is_not_that_organisation() -> None:
+    """North owns two; an organisation that is its own is called the same. Three bases, not two."""
+    north, *two = NAMES[0], NAMES[1], NAMES[2]
+    parties = [Party(organisation=north, owner=None, weight=1, value=Fraction(1))]
+    parties += [Party(organisation=org, owner=str(north), weight=1, value=Fraction(1)) for org in two]
+    found = divide([*parties, Party(organisation=NAMES[3], owner=None, weight=1, value=Fraction(1))], 900, policy())
+
+    assert [found.parts[org].base for org in NAMES[:4]] == [150, 75, 75, 150]
+    assert found.contributing == (north, north, NAMES[3])
 
 
 def test_nobody_contributes_and_everything_is_carried() -> None:

@@ -162,6 +162,20 @@ def test_two_intervals_below_zero_suspend() -> None:
     assert found.lines[0].total == 0
 
 
+def test_two_intervals_below_zero_with_a_better_one_between_do_not_suspend() -> None:
+    story = Story(policy(budgets=(100_000,) * 4), periods=4)
+    for period in (1, 2, 3, 4):
+        story.round(period)
+        value = Fraction(9 if period in {2, 4} else -1)
+        story.values(period, [1, 1, 1, value])
+        estimate = story.records[-1]
+        assert isinstance(estimate, ContributionEstimated)
+        story.records[-1] = replace(estimate, low=value - Fraction(1, 2), high=value + Fraction(1, 2))
+        found = story.settle()
+    assert "suspended" not in found.lines[3].flags
+    assert found.lines[3].total > 0
+
+
 def test_a_member_that_left_still_gets_what_was_held_back() -> None:
     story = Story(policy())
     story.round(1)
@@ -176,6 +190,18 @@ def test_a_member_that_left_still_gets_what_was_held_back() -> None:
     left = found.lines[-1]
     assert (left.organisation, left.paid, left.released) == ("org-0", 0, 7_500)
     assert "took-no-part" in left.flags
+
+
+def test_a_member_that_leaves_after_a_sum_is_paid_for_it() -> None:
+    story = Story(policy())
+    story.round(1)
+    story.values(1, [1, 1, 1, 1])
+    story.tale.orgs = story.tale.orgs[1:]
+    story.records.append(story.tale.signed(story.tale.version(2, f=0, tau=3)))
+    found = story.settle()
+
+    assert [one.organisation for one in found.lines] == ["org-1", "org-2", "org-3", "org-0"]
+    assert [one.total for one in found.lines] == [25_000] * 4
 
 
 def test_another_policy_applies_from_its_period_on() -> None:
@@ -265,6 +291,40 @@ def test_over_all_periods_every_cent_is_somewhere(seed: int) -> None:
     assert held == 0
     assert found.carried == 0
     assert settle_again(story) == [one for one, _, _ in account.settlements]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_member_leaves_and_another_policy_begins_at_once(seed: int) -> None:
+    """Who has left keeps what it is owed; budgets, owners and parts of the new policy count from its period on."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    story = Story(replace(some_policy(rng), budgets=(90_001, 70_003, 50_007)), periods=3)
+    gone = rng.choice(story.orgs)
+    paid = planned = owed = 0
+    for period in (1, 2, 3):
+        story.round(period)
+        standing = rng.choice(["verified", "provisional"]) if period == 1 else "verified"
+        story.values(period, [rng.randint(1, 9) for _ in story.orgs], standing=standing)
+        found = story.settle()
+        planned += found.planned
+        paid += sum(one.paid + one.released for one in found.lines)
+        account = story.account()
+        held = sum(account.vesting.values()) + sum(account.set_aside.values())
+        assert planned == paid + held + found.carried + found.returned
+        if period == 1:
+            story.orgs = [org for org in story.orgs if org != gone]
+            story.tale.orgs = story.orgs
+            change = story.tale.signed(story.tale.version(2, f=0, tau=2))
+            second = replace(some_policy(rng), budgets=(0, rng.randint(0, 10**5), rng.randint(0, 10**5)))
+            signed = PolicySigned(version=2, policy=second.data, from_period=2)
+            story.records += rng.sample([change, signed], 2)
+        else:
+            assert found.version == 2
+            assert found.planned == second.budgets[period - 1]
+            assert all(one.paid == 0 for one in found.lines if one.organisation == gone)
+        for one in found.lines:
+            if one.organisation == gone:
+                owed += one.total - one.paid - one.released
+    assert (found.is_last, held, found.carried, owed) == (True, 0, 0, 0)
 
 
 def settle_again(story: Story) -> list[Settlement]:

@@ -16,6 +16,10 @@ from fedgap.ledger import Entry, Trust
 from fedgap.ledger.reading import StoredLedger, verify_file
 from fedgap.records import read_record
 from fedgap.report.statement import statement_page
+from fedgap.secagg.settlement import NO_ROOM
+from fedgap.secagg.together import PARTLY
+from fedgap.settling import OBJECTED, OUT_OF_REACH, SCALED_DOWN, SERVER_CHOOSES, UNSETTLED
+from fedgap.simulation.period_facts import NOTHING_OPENED, WINDOW_CLOSED
 from tests.funding.cases import Story, policy
 from tests.vectors.funding import make
 
@@ -68,6 +72,21 @@ def test_every_flag_of_the_rule_has_words() -> None:
             assert set(line.flags) - {"one-opening"} <= REASONS.keys()
 
 
+def test_every_flag_of_a_settlement_of_values_has_words() -> None:
+    flags = {
+        OBJECTED,
+        SCALED_DOWN,
+        UNSETTLED,
+        OUT_OF_REACH,
+        SERVER_CHOOSES,
+        NO_ROOM,
+        PARTLY,
+        WINDOW_CLOSED,
+        NOTHING_OPENED,
+    }
+    assert flags | {"vouched", "lied"} <= REASONS.keys()
+
+
 def test_every_number_is_explained_with_the_entries_behind_it() -> None:
     first, second = (found for found, _, _ in make.story().account().settlements)
     words = " ".join(explained(first, first.lines[0]))
@@ -80,6 +99,17 @@ def test_every_number_is_explained_with_the_entries_behind_it() -> None:
     assert "Lost of what earlier settlements held back" in faulty
     positions = {at for line in second.lines for entries in line.entries.values() for at in entries}
     assert positions <= set(range(len(make.story().records)))
+
+
+def test_a_division_by_weight_is_not_called_equal_or_by_value() -> None:
+    story = Story(policy())
+    story.round(1)
+    found = story.settle()
+    words = " ".join(explained(found, found.lines[0]))
+
+    assert "By weight: 250.00 EUR, 25.0 % of what was left after costs." in words
+    assert "Base:" not in words
+    assert "Pool:" not in words
 
 
 def test_the_page_is_whole_and_escapes_names() -> None:
@@ -102,6 +132,8 @@ def test_the_page_is_whole_and_escapes_names() -> None:
     assert 'http-equiv="Content-Security-Policy"' in page
     assert page.count("<svg") == 3
     assert "No value was opened in this period" in page
+    assert "2 periods settled" in page
+    assert page.count('<table class="stacked">') == 2, "on a telephone who is paid what is a list, not cut off"
 
 
 def test_the_same_story_gives_the_same_bytes() -> None:

@@ -115,6 +115,8 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "a-version": ("PRAGMA user_version = 0",),
     "an-encoding-of-pages": ("PRAGMA auto_vacuum = 1", "VACUUM"),
     "left-over-pages": ("CREATE TABLE a (b)", "INSERT INTO a VALUES (zeroblob(20000))", "DROP TABLE a"),
+    "an-entry-before-the-first": ("INSERT INTO entry VALUES (-1, x'6d696e65')",),
+    "an-entry-far-behind": ("INSERT INTO entry VALUES (4611686018427387904, x'6d696e65')",),
     "no-checkpoint": ("DELETE FROM head",),
     "a-malformed-checkpoint": ("UPDATE head SET checkpoint = x'00'",),
     "statistics": ("ANALYZE",),

@@ -80,7 +80,9 @@ def test_a_checkpoint_survives_json(told: Told) -> None:
     assert head == Checkpoint.of_document(json.loads(json.dumps(head.document())))
 
 
-@pytest.mark.parametrize("changed", [{"size": -1}, {"size": "1"}, {"size": True}, {"root": "00"}, {"origin": "zz"}])
+@pytest.mark.parametrize(
+    "changed", [{"size": -1}, {"size": "1"}, {"size": True}, {"size": 2**70}, {"root": "00"}, {"origin": "zz"}]
+)
 def test_what_is_no_checkpoint_is_refused(told: Told, changed: dict[str, object]) -> None:
     _, head = rows_of(told[1])
     documents: list[object] = [head.document() | changed, {}, None, [], "x"]
@@ -93,13 +95,17 @@ def test_what_is_no_checkpoint_is_refused(told: Told, changed: dict[str, object]
 def test_a_proof_gives_the_entry_to_whoever_knows_the_server(told: Told, position: int) -> None:
     tale, path = told
     rows, head = rows_of(path)
-    proof = json.loads(json.dumps(prove_entry(rows, position, head)))
+    leaves = [leaf_hash(body) for body in rows]
+    proof = json.loads(json.dumps(prove_entry(leaves, position, rows[position], head)))
     entry = read_entry(proof, server=tale.server.public)
 
     assert entry.body == rows[position]
     read_record(entry.record)
     wrong = [
         proof | {"position": position + 1},
+        proof | {"position": float("inf")},
+        proof | {"position": str(position)},
+        proof | {"position": -1},
         proof | {"body": rows[3].hex()},
         proof | {"body": "00"},
         proof | {"path": proof["path"][:-1]},
@@ -114,7 +120,7 @@ def test_a_proof_gives_the_entry_to_whoever_knows_the_server(told: Told, positio
         with pytest.raises(LedgerError):
             read_entry(document, server=tale.server.public)
     with pytest.raises(LedgerError):
-        prove_entry(rows, 30, head)
+        prove_entry(leaves, 30, b"", head)
 
 
 def test_growth_is_proven_from_every_kept_checkpoint_and_from_no_other(told: Told) -> None:

@@ -1,6 +1,7 @@
 """The rules between records: each broken one is refused with its reason, by the writer and by the verifier alike."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fedgap.ids import OrgId
 from fedgap.ledger import BadEntryError, Checkpoint, LedgerError, Signed, Trust
 from fedgap.ledger.reading import verify_file
 from fedgap.ledger.store import Ledger
-from fedgap.ledger.story import _RULES
+from fedgap.ledger.story import _RULES, Story
 from fedgap.records import (
     KINDS,
     AggregateReleased,
@@ -80,6 +81,21 @@ def _voices_of_another_round(tale: Tale, facts: Facts) -> Facts:
     return [*facts[:at], replace(released, voices=strange.voices), *facts[at + 1 :]]
 
 
+def _tried_again_after_its_sum(tale: Tale, facts: Facts) -> Facts:
+    del tale
+    opened = next(fact for fact in facts if isinstance(fact, RoundOpened))
+    at = next(at for at, fact in enumerate(facts) if isinstance(fact, AggregateReleased))
+    return [*facts[: at + 1], replace(opened, attempt=2), *facts[at + 1 :]]
+
+
+def _answer_about_itself(tale: Tale, facts: Facts) -> Facts:
+    at = next(at for at, fact in enumerate(facts) if kind_of(fact) == "OpeningAnswered")
+    record = getattr(facts[at], "record", None)
+    assert isinstance(record, OpeningAnswered)
+    answers = tuple(replace(answer, peer=record.organisation) for answer in record.answers[:1])
+    return [*facts[:at], tale.by(replace(record, answers=answers)), *facts[at + 1 :]]
+
+
 def _signed_by_another(kind: str) -> Change:
     def change(tale: Tale, facts: Facts) -> Facts:
         at = next(at for at, fact in enumerate(facts) if kind_of(fact) == kind)
@@ -124,6 +140,7 @@ BROKEN: dict[str, tuple[str, Change]] = {
     "a direction of a round without a sum": ("out-of-order", other("DirectionCommitted", round=2)),
     "a utility of a round without a sum": ("out-of-order", other("UtilityObserved", round=1)),
     "an answer signed by another member": ("wrong-author", _signed_by_another("OpeningAnswered")),
+    "an answer about itself": ("stranger", _answer_about_itself),
     "an opening the manifest does not have": ("too-many-openings", other("OpeningAnswered", opening=2)),
     "a value of a stranger": ("stranger", other("ContributionEstimated", organisation=OrgId("who"))),
     "a value vouched for by a stranger": ("stranger", other("ContributionEstimated", vouched_by=(OrgId("who"),))),
@@ -134,6 +151,7 @@ BROKEN: dict[str, tuple[str, Change]] = {
     "a settlement under another policy": ("unknown-policy", other("FundingSettled", policy=bytes(32))),
     "a period settled twice": ("out-of-order", twice("FundingSettled")),
     "a round opened twice": ("out-of-order", twice("RoundOpened")),
+    "another attempt at a round that has its sum": ("out-of-order", _tried_again_after_its_sum),
     "a roster agreed on twice": ("repeated", twice("RosterAgreed")),
     "a sum released twice": ("repeated", twice("AggregateReleased")),
     "a direction twice": ("out-of-order", twice("DirectionCommitted")),
@@ -208,6 +226,19 @@ def test_a_member_changes_its_key_and_goes_on_with_the_new_one(tmp_path: Path) -
         assert ledger.roster.version == 2
 
 
+def test_a_sum_of_an_organisation_that_has_left_is_refused(tmp_path: Path) -> None:
+    """A roster without it took effect between its upload and the sum: nobody can check the sum any more."""
+    tale = Tale(n=4)
+    facts = list(tale.story())
+    at = next(at for at, fact in enumerate(facts) if isinstance(fact, AggregateReleased))
+    tale.orgs = tale.orgs[1:]
+    second = tale.signed(tale.version(2, f=0, tau=3))
+    with pytest.raises(BadEntryError) as caught:
+        write(tale, tmp_path / "l.sqlite", [*facts[:at], second, facts[at]])
+
+    assert caught.value.fault == "wrong-members"
+
+
 def test_the_server_may_change_its_key_with_the_members_approval(tmp_path: Path) -> None:
     tale = Tale(rounds=1)
     path = tmp_path / "l.sqlite"
@@ -226,6 +257,17 @@ def test_the_server_may_change_its_key_with_the_members_approval(tmp_path: Path)
     with Ledger(path, new) as ledger:
         ledger.append(*tale.round(2))
     assert verify_file(path, Trust()).fault is None
+
+
+def test_a_version_with_another_key_of_the_server_is_signed_by_either_key() -> None:
+    tale, new = Tale(), Identity(b"n" * 32)
+    second = tale.signed(tale.version(2, server=new.public))
+    for author, is_right in ((tale.server, True), (new, True), (tale.keys[tale.orgs[0]], False)):
+        story = Story(lambda _: None)
+        story.tell(tale.signed(tale.manifest), tale.server.public)
+        with nullcontext() if is_right else pytest.raises(BadEntryError, match="not the server's"):
+            story.tell(second, author.public)
+        assert story.roster.version == 1 + is_right
 
 
 def test_a_funder_with_a_key_of_its_own_signs_every_version_of_the_policy(tmp_path: Path) -> None:
@@ -299,6 +341,11 @@ def test_a_co_signed_checkpoint_is_one_this_ledger_had(tmp_path: Path) -> None:
             with pytest.raises(BadEntryError, match="co-signs a history"):
                 ledger.append(tale.by(wrong.cosigned(tale.orgs[0])))
         assert ledger.size == 3
+        later = ledger.append(tale.by(head.cosigned(tale.orgs[1])))
+        ledger.append(tale.by(later.cosigned(tale.orgs[0])), tale.by(later.cosigned(tale.orgs[2])))
+        ledger.append(tale.by(head.cosigned(tale.orgs[2])))
+    found = verify_file(tmp_path / "l.sqlite", Trust()).cosigned
+    assert found == {tale.orgs[0]: 4, tale.orgs[1]: 2, tale.orgs[2]: 4}
 
 
 def test_a_record_for_another_federation_is_refused(tmp_path: Path) -> None:

@@ -70,6 +70,19 @@ def test_a_fraction_is_exact_however_long(value: Fraction) -> None:
     assert value == found.value
 
 
+def test_a_fraction_longer_than_anything_we_write_is_neither_written_nor_read() -> None:
+    """Reading one of a megabyte would take hours, and showing one of 4,300 digits fails."""
+    longest = 2 ** (8 * 1024 - 1)
+    read_record(write_record(replace(ESTIMATED, value=Fraction(longest - 1, 3))))
+    for value in (Fraction(longest, 3), Fraction(-longest - 1), Fraction(1, longest)):
+        with pytest.raises(BadRecordError):
+            write_record(replace(ESTIMATED, value=value))
+    written = decode(write_record(ESTIMATED))
+    assert isinstance(written, tuple)
+    with pytest.raises(BadRecordError):
+        read_record(encode((*written[:3], (b"\1" + bytes(10**6), b"\1"), *written[4:])))
+
+
 @pytest.mark.parametrize(
     "parts",
     [

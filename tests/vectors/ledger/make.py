@@ -19,8 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedgap.ledger import Chain, Checkpoint, Trust
+from fedgap.ledger import Chain, Checkpoint, Entry, Trust
+from fedgap.ledger.entry import Place, server_entry
 from fedgap.ledger.reading import verify_file
+from fedgap.ledger.store import Ledger
+from fedgap.ledger.tree import leaf_hash, root_of
+from fedgap.records import PolicyApproved, PolicySigned, read_record
+from tests.ledger.changes import changed_at_once
 from tests.ledger.tale import Tale
 from tests.ledger.tampering import BESIDE, WITHOUT_KEYS, Rows, rewritten, rows_of, write_rows
 
@@ -41,10 +46,11 @@ def cases(folder: Path) -> Iterator[Case]:
     again.write(folder / "two.sqlite")
     two, two_head = rows_of(folder / "two.sqlite")
     yield "five-organisations-two-settlements", two, two_head, (), None
+    yield from _policies(folder)
     for how, seed in SEEDS.items():
         after = WITHOUT_KEYS[how](rows, random.Random(seed))  # noqa: S311 - repeatable on purpose
         yield f"{how}_fail", after, head, (), None
-    for what in ("a-table", "a-column", "no-checkpoint", "a-malformed-checkpoint"):
+    for what in ("a-table", "a-column", "an-entry-before-the-first", "no-checkpoint", "a-malformed-checkpoint"):
         yield f"{what}_fail", rows, head, BESIDE[what], None
     yield "checkpoint-of-somebody-else_fail", rows, replace(head, signature=bytes(64)), (), None
     old = _head(tale, rows[:9])
@@ -53,11 +59,28 @@ def cases(folder: Path) -> Iterator[Case]:
     yield "rewritten-by-the-server_fail", other, other_head, (), _head(tale, rows[: len(other)])
 
 
-def _head(tale: Tale, rows: Rows) -> Checkpoint:
-    chain = Chain()
-    for body in rows:
+def _policies(folder: Path) -> Iterator[Case]:
+    """Between two periods a member leaves and a policy is approved; and one that too few have approved."""
+    tale = Tale(seed=6, n=5, rounds=2, periods=2)
+    with Ledger(folder / "later.sqlite", tale.server, founding=tale.signed(tale.manifest)) as ledger:
+        for fact in changed_at_once(tale):
+            tale.head = ledger.append(fact)
+    rows, head = rows_of(folder / "later.sqlite")
+    yield "a-member-leaves-and-a-policy-is-approved", rows, head, (), None
+    records = [read_record(Entry.of(body).record) for body in rows]
+    approvals = [at for at, record in enumerate(records) if isinstance(record, PolicyApproved)]
+    kept, chain = rows[: approvals[1]], Chain()
+    for body in kept:
         chain.add(body)
-    return Checkpoint.signed(origin=chain.origin, size=chain.size, root=chain.root, server=tale.server)
+    signed = next(at for at, record in enumerate(records) if isinstance(record, PolicySigned) and record.version > 1)
+    forced = server_entry(Entry.of(rows[signed]).record, Place(chain.origin, chain.size, chain.root), tale.server)
+    yield "a-policy-that-one-approved_fail", [*kept, forced.body], _head(tale, [*kept, forced.body]), (), None
+
+
+def _head(tale: Tale, rows: Rows) -> Checkpoint:
+    return Checkpoint.signed(
+        origin=tale.origin, size=len(rows), root=root_of([leaf_hash(body) for body in rows]), server=tale.server
+    )
 
 
 def described(path: Path, kept: Checkpoint | None) -> dict[str, Any]:
