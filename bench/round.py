@@ -1,7 +1,7 @@
 """A deployed round against Flower's stock FedAvg deployment, on the same rows with the same local training.
 
     python bench/round.py [--json] [--organisations N] [--rounds T] [--alone] [--accounting]
-    python bench/round.py [--json] --large [--parameters N]
+    python bench/round.py [--json] --large [--parameters N] [--optimizer fedadam]
 
 Both run as real processes on loopback, one after the other: ours with TLS, node keys, secure aggregation in five
 exchanges and a journal on disk; Flower's with none of these and one exchange. The model is small, so that what is
@@ -116,16 +116,16 @@ def accounting(organisations: int, rounds: int) -> dict[str, Any]:
     return report(organisations, rounds, [about], bars, [])
 
 
-def large(parameters: int) -> dict[str, Any]:
+def large(parameters: int, optimizer: str = "fedavg") -> dict[str, Any]:
     """Run a tiny model, then a large one; see how much memory the large one takes beyond, in multiples of it."""
     found = []
     for wanted in (large_model.TINY, parameters):
         with tempfile.TemporaryDirectory() as folder:
-            found.append(large_model.deploy(Path(folder), wanted))
+            found.append(large_model.deploy(Path(folder), wanted, optimizer=optimizer))
     base, most = found
     contestants: list[Mapping[str, Any]] = [
         {
-            "name": f"fedgap, {one.parameters} parameters",
+            "name": f"fedgap, {one.parameters} parameters, {optimizer}",
             "version": version("fedgap"),
             "model_bytes": one.model_bytes,
             "server_peak_bytes": one.server_bytes,
@@ -135,7 +135,7 @@ def large(parameters: int) -> dict[str, Any]:
         }
         for one in found
     ]
-    about = f"at {most.parameters} parameters, beyond that of a tiny one, whole life"
+    about = f"with {optimizer} at {most.parameters} parameters, beyond that of a tiny one, whole life"
     bars = [
         bar(
             f"server memory {about}, x the model",
@@ -232,9 +232,10 @@ def main() -> int:
     parser.add_argument("--accounting", action="store_true")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--parameters", type=int, default=LARGE, help="of the large model, about")
+    parser.add_argument("--optimizer", default="fedavg", help="the server's rule, with --large")
     chosen = parser.parse_args()
     if chosen.large:
-        found = large(chosen.parameters)
+        found = large(chosen.parameters, chosen.optimizer)
     elif chosen.accounting:
         found = accounting(chosen.organisations or 11, chosen.rounds or 8)
     else:

@@ -1,4 +1,4 @@
-"""What must survive a power cut: whole files, appended logs, key files, and the memories of client and server.
+"""What must survive a power cut: whole files, appended logs, key files, and the server's memory.
 
 Files are either whole or absent: written beside their place, flushed to disk, then renamed over it. Whatever holds a
 secret is readable by its owner only.
@@ -6,17 +6,19 @@ secret is readable by its owner only.
 
 import errno
 import fcntl
+import io
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
-from fedgap.crypto import BadBytesError, Identity, Rand, decode, encode, open_key, seal_key
+from fedgap.crypto import BadBytesError, Identity, Rand, open_key, seal_key
 from fedgap.errors import FedgapError
-from fedgap.secagg.errors import JournalBehindError, OutOfOrderError
+from fedgap.secagg.errors import OutOfOrderError
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import pack
 
@@ -24,6 +26,8 @@ PUBLIC, PRIVATE = 0o644, 0o600
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,100}")
 _LENGTH_BYTES = 8
 _PIECE_BYTES = 1 << 20
+_HALF_WRITTEN = ".half-written-"
+"""In the name of a file that is renamed once it is whole."""
 
 
 class StorageError(FedgapError):
@@ -114,8 +118,10 @@ def copy(source: Path, path: Path, *, mode: int = PUBLIC) -> None:
 
 def _replace(path: Path, write: Callable[[IO[bytes]], object], mode: int) -> None:
     temporary: str | None = None
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is a folder, a device or a pipe, no file that could be replaced.")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}{_HALF_WRITTEN}", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
@@ -142,19 +148,53 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed left half-written; some of it holds what has to be erased by a time.
+
+    Only for whoever works with a folder alone: what another process writes at the moment looks the same.
+    """
+    for path in folder.glob(f".*{_HALF_WRITTEN}*"):
+        with suppress(OSError):
+            path.unlink()
+
+
 def append(path: Path, entry: bytes) -> None:
     """Add an entry to a log, behind its length; durable when this returns.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: the file cannot be written; what was in it is unchanged.
     """
     try:
-        with path.open("ab") as file:
-            file.write(len(entry).to_bytes(_LENGTH_BYTES, "big") + entry)
-            file.flush()
-            os.fsync(file.fileno())
+        is_new = not path.exists()
+        with path.open("ab", buffering=0) as file:
+            append_all(file, len(entry).to_bytes(_LENGTH_BYTES, "big") + entry)
+        if is_new:
+            _flush_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def append_all(file: io.FileIO, content: bytes) -> None:
+    """Add bytes to a file that is open for appending: all of them, durable, or none as far as the disk allows.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    size = file.seek(0, os.SEEK_END)
+    try:
+        written = file.write(content)
+        os.fsync(file.fileno())
+    except OSError:
+        _cut(file, size)
+        raise
+    if written != len(content):
+        _cut(file, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _cut(file: io.FileIO, size: int) -> None:
+    with suppress(OSError):  # no room even for that, or a device
+        file.truncate(size)
 
 
 def entries(path: Path) -> list[bytes]:
@@ -211,7 +251,7 @@ def locked(folder: Path) -> IO[str]:
     return lock
 
 
-class _Folder:
+class PrivateFolder:
     """A private folder that one process works with at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -219,6 +259,7 @@ class _Folder:
         folder.chmod(0o700)
         self._folder = folder
         self._lock = locked(folder)
+        sweep(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -261,51 +302,7 @@ class _Folder:
         return self._folder / f"{name}.bin"
 
 
-class FolderVault(_Folder):
-    """An organisation's durable memory (`fedgap.secagg.participant.Vault`).
-
-    Each record has a number, and the last number is kept a second time in `counter`. A record below it is an old copy:
-    answering from it could contradict what was already said. Keep `counter` where a backup of the folder does not
-    restore it.
-    """
-
-    def __init__(self, folder: Path, *, counter: Path | None = None) -> None:
-        super().__init__(folder)
-        self._counter = folder / "counter" if counter is None else counter
-
-    def load(self) -> bytes | None:
-        """Give the last committed record, None at first.
-
-        Raises:
-            JournalBehindError: it is older than one that was committed.
-        """
-        number, record = self._read()
-        counted = int(self._counter.read_text()) if self._counter.exists() else 0
-        if number < counted:
-            raise JournalBehindError(f"The stored state has number {number}; number {counted} was already committed.")
-        return record
-
-    def commit(self, record: bytes) -> None:
-        """Replace the record."""
-        number = self._read()[0] + 1
-        self.put("record", encode((number, record)))
-        replace(self._counter, str(number).encode(), mode=PRIVATE)
-
-    def _read(self) -> tuple[int, bytes | None]:
-        if not self._path("record").exists():
-            return 0, None
-        try:
-            value = decode(self.get("record"))
-        except BadBytesError as error:
-            raise DamagedFileError(f"{self._path('record')} is damaged.") from error
-        match value:
-            case (int(number), bytes(record)):
-                return number, record
-            case _:
-                raise DamagedFileError(f"{self._path('record')} is damaged.")
-
-
-class FolderJournal(_Folder):
+class FolderJournal(PrivateFolder):
     """The server's durable memory (`fedgap.rounds.Journal`): events, uploads, a waiting round, the last sum."""
 
     def __init__(self, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgap import storage
+from fedgap.flower.vault import FolderVault
 from fedgap.storage import DiskFullError, StorageError
 
 
@@ -97,3 +100,48 @@ def test_parts_stand_one_after_the_other_in_the_file(tmp_path: Path, size: int) 
 
     assert (tmp_path / "file").read_bytes() == b"".join(parts)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from fedgap import storage
+
+def parts():
+    yield b"secret" * 300_000
+    os.kill(os.getpid(), 9)
+
+storage.replace_in_parts(Path(sys.argv[1]), parts())
+"""
+
+
+def test_what_a_killed_process_left_half_written_goes_when_the_folder_is_opened(tmp_path: Path) -> None:
+    """It may be an update or a key that has to be erased once a round is settled."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "update-1-1.bin")], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.stat().st_size > 0
+    (tmp_path / ".editor.swapfile").touch()
+    with FolderVault(tmp_path) as vault:
+        vault.put("new", b"content")
+
+    assert {path.name for path in tmp_path.iterdir()} == {".editor.swapfile", "lock", "new.bin"}
+
+
+@pytest.mark.parametrize("written", [0, 1, 11])
+def test_an_entry_that_finds_no_room_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    storage.append(tmp_path / "log", b"first")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_room)
+        with pytest.raises(StorageError):
+            storage.append(tmp_path / "log", bytes(written))
+    storage.append(tmp_path / "log", b"second")
+
+    assert storage.entries(tmp_path / "log") == [b"first", b"second"]
+
+
+def no_room(handle: int) -> None:
+    """Fail as a full disk does."""
+    del handle
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -82,10 +82,14 @@ class Large(Deployment):
 
     Attributes:
         units: inputs and outputs of each of the ten layers.
+        optimizer: the server's rule.
+        opened: whether contributions are measured and opened at the end.
         peaks: most memory of each process so far, kept by a thread that looks all the time.
     """
 
     units: int = 10
+    optimizer: str = "fedavg"
+    opened: bool = False
     peaks: dict[str, int] = field(default_factory=dict)
     _watched: threading.Thread | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -95,11 +99,15 @@ class Large(Deployment):
             "federation": {"task": "wide:Wide"},
             "task": {"label": None, "model": None, "units": self.units},
             "training": {"rounds": self.rounds, "lr": 0.001, "optimizer": "sgd"},
+            "server": {"optimizer": self.optimizer},
             "secagg": {"reply_timeout_s": 1800.0},
         }
         self.files = self.files or {name: "x" * (1 + at) for at, name in enumerate(("ash", "birch", "cedar"))}
         (self.folder / "server").mkdir()
         (self.folder / "server" / "wide.py").write_text(TASK)
+        if self.opened:
+            self.sections["evaluation"] = {"data": "evaluation.txt"}
+            (self.folder / "server" / "evaluation.txt").write_text("x" * 9)
         Deployment.__post_init__(self)
         (self.folder / "simulated" / "wide.py").write_text(TASK)
 
@@ -139,11 +147,13 @@ class Large(Deployment):
                     self.peaks[name] = max(self.peaks.get(name, 0), self.peak_bytes(name))
 
 
-def deploy(folder: Path, parameters: int, *, rounds: int = ROUNDS) -> Peaks:
+def deploy(
+    folder: Path, parameters: int, *, rounds: int = ROUNDS, optimizer: str = "fedavg", opened: bool = False
+) -> Peaks:
     """Run server and sites from the invitations to the last model; see how much memory each had at most."""
     began = time.monotonic()
     units = units_for(parameters)
-    with Large(folder, rounds=rounds, wait_s=PATIENCE_S, units=units) as deployed:
+    with Large(folder, rounds=rounds, wait_s=PATIENCE_S, units=units, optimizer=optimizer, opened=opened) as deployed:
         deployed.start_all()
         assert deployed.wait_for("server") == 0  # noqa: S101 - a benchmark of something that fails says nothing
         for name in deployed.names:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 server_app = typer.Typer(name="server", help="Run a federation: invite, train, back up.", no_args_is_help=True)
 app.add_typer(server_app, name="server")
 
+HTTPS_PORT, PROXIED_PORT = 443, 8443
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The server's folder.", show_default=False)]
 Org = Annotated[str, typer.Argument(metavar="ORG", help="Its id in federation.toml.", show_default=False)]
 In = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The server's folder.")]
@@ -33,16 +36,26 @@ def init(
     *,
     address: Annotated[str, typer.Option(help="What participants connect to.")] = "https://localhost:8443",
     host: Annotated[str, typer.Option(help="Address of this machine on which to listen.")] = "0.0.0.0",  # noqa: S104 - a server for the public
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on which to listen.")] = 8443,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port on which to listen; by default the address's.", show_default=False),
+    ] = None,
     certificate: Annotated[str, typer.Option(help="own, files or proxy; see docs/operations.md.")] = "own",
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Begin with this model, a model.safetensors.", show_default=False)
+    ] = None,
     as_json: show.Json = False,
 ) -> None:
     """Make a server's folder: keys, a CA of its own, templates of federation.toml, server.toml and policy.toml."""
     home = _flower(folder)
+    from fedgap.config.summary import settlement_size  # noqa: PLC0415 - not needed by --help
     from fedgap.flower.home import make_home  # noqa: PLC0415 - Flower takes a second to load; --help need not wait
 
-    _check(address=address, host=host, port=port, certificate=certificate)
-    made = make_home(folder, address=address, listen=(host, port), certificate=certificate, now=dt.datetime.now(dt.UTC))
+    _check(address=address, host=host, port=port or 0, certificate=certificate)
+    if port is None:
+        port = PROXIED_PORT if certificate == "proxy" else urlsplit(address).port or HTTPS_PORT
+    now = dt.datetime.now(dt.UTC)
+    made = make_home(folder, address=address, listen=(host, port), certificate=certificate, now=now, start=start)
     config, operator = made.config(), made.operator()
     names = [organisation.id for organisation in config.organisations]
     if as_json:
@@ -50,6 +63,8 @@ def init(
         show.document({"folder": str(folder), "address": operator.address, "ca": ca, "organisations": names})
         return
     show.console.print(f"{folder} is ready: {len(names)} organisations in {home.federation.name}.", markup=False)
+    for sentence in settlement_size(config):
+        show.console.print(sentence, markup=False)
     show.console.print(f"Next: edit {made.federation}, then\n  fedgap server run {folder}", markup=False)
     for name in names:
         show.console.print(f"  fedgap server invite {name} --dir {folder}", markup=False)
@@ -65,13 +80,13 @@ def run(
     as_json: show.Json = False,
 ) -> None:
     """Serve until the last round is over; stop with Ctrl-C or SIGTERM, run it again to go on."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before anything is loaded: in a container the first process
+        signal.signal(number, lambda *_: stop.set())  # ignores what it has no handler for
     home = _flower(folder)
     home.require()
     from fedgap.flower.service import serve  # noqa: PLC0415 - loads Flower and torch
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     course = serve(home, say=_say, stopped=stop.is_set, wait_s=wait)
     from fedgap.learning.parameters import digest  # noqa: PLC0415 - only at the end
 
@@ -167,7 +182,11 @@ def policy(
 
 
 @server_app.command("status")
-def status(folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(), *, as_json: show.Json = False) -> None:
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The server's folder.")] = Path(),
+    *,
+    as_json: show.Json = False,
+) -> None:
     """Say how things stand."""
     home = _flower(folder)
     from fedgap.flower import desk_work  # noqa: PLC0415 - loads Flower

@@ -22,7 +22,12 @@ SILENCE = {
 }
 """Read by Flower and Ray when they are imported."""
 
+PIECE_BYTES = 960 << 10
+"""Large messages travel in pieces of this size: with what stands around it a piece stays below 1 MiB, which reverse
+proxies take by default (nginx: `client_max_body_size`). Flower's own are of 5 MB."""
+
 os.environ.update(SILENCE)
+os.environ["FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE"] = str(PIECE_BYTES)  # Flower has no other way to say it
 
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3

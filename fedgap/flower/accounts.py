@@ -60,7 +60,6 @@ from fedgap.storage import FolderJournal
 MOST_APART = 2**22
 """Up to so many parameters each opening has a model of its own, and they are computed side by side."""
 
-
 MOST_PUT_OFF_S = 2.0
 """Accounts of a round that take longer are written between rounds: answers wait while they are written."""
 
@@ -247,7 +246,7 @@ class Accounts:
         if openings is None or utility is None:
             yield None
             return
-        step = elementwise_step(server_step(server_rule(self.config)), after.state.second)
+        step = elementwise_step(server_step(server_rule(self.config)), after.state.second[:])
         moved = Moved(before=before.state.model, after=after.state.model, step=step)
         utilities, known = openings.parts_on(round_), self._ends
         starts = known[2] if known[0] is utilities and known[1] == before.digest else ()
@@ -289,8 +288,8 @@ class Accounts:
         """The run, cut."""
         return Periods(self.config.training.rounds, self.versions()[-1].manifest.periods)
 
-    def ask_with(self, patient: Callable[[], PatientCohort]) -> None:
-        """Let settlement ask members with this."""
+    def ask_with(self, patient: Callable[[Manifest], PatientCohort]) -> None:
+        """Let settlement ask the members of a roster with this."""
         if self._opener is not None:
             self._opener.patient = patient
 
@@ -336,7 +335,6 @@ class Accounts:
         """Tell members that were away when a period was settled what became of it; write down what they say."""
         if self._opener is None:
             return
-        manifest = self._opener.desk.manifest
         for period in sorted(self.ledger.estimated):
             reactions = self._opener.tell(period)
             self.ledger.add(
@@ -346,7 +344,7 @@ class Accounts:
                         author=manifest.members[one.seat].public,
                         signature=one.recorded,
                     )
-                    for one in reactions
+                    for manifest, one in reactions
                     if one.code != NOT_ANSWERED  # it was away, which `vouched_by` says already
                 )
             )
@@ -361,7 +359,10 @@ class Accounts:
             return list(by_weight(manifest, period, self._gain(period)))
         if settled is None:
             return list(window_closed(manifest, period))
-        return settled_facts(manifest, settled, openings.intervals_of(settled))
+        assert self._opener is not None  # noqa: S101 - there are openings; tells mypy
+        rosters = [(part, self._opener.roster_of(part)) for part in settled.parts]
+        facts = [settled_facts(roster, part, openings.intervals_of(part)) for part, roster in rosters]
+        return [fact for part in facts for fact in part]
 
     def _gain(self, period: int) -> Fraction:
         rounds = self.periods.rounds_of(period)

@@ -7,10 +7,11 @@ stored. Retries of a chunk count again, so a little more is allowed than the lar
 import threading
 from dataclasses import dataclass, field
 
+from fedgap.flower import PIECE_BYTES
+
 SLACK_BYTES = 1 << 20
 """Beside the answer itself: heads, lists of chunks, a chunk that is sent twice."""
 
-_CHUNK_BYTES = 1 << 20
 _FEW_OBJECTS = 32
 
 
@@ -48,7 +49,7 @@ class Allowance:
         """Tell whether a node may announce an answer of so many objects; the announcement counts too."""
         with self._lock:
             room = self._rooms.get(message)
-            if room is None or room.node != node or objects > _FEW_OBJECTS + room.most // _CHUNK_BYTES:
+            if room is None or room.node != node or objects > _FEW_OBJECTS + room.most // PIECE_BYTES:
                 return False
             room.left -= size_bytes
             return room.left >= 0

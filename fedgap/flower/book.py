@@ -151,7 +151,7 @@ class Book:
 
     def organisations(self) -> tuple[Enrolled, ...]:
         """List everybody, in name order."""
-        with self._open() as book:
+        with self._open(writes=False) as book:
             rows = book.execute(
                 "SELECT id, standing, public, node_public, statistics, shape FROM organisation ORDER BY id"
             ).fetchall()
@@ -175,7 +175,7 @@ class Book:
 
     def signatures(self, manifest: bytes) -> list[tuple[bytes, bytes]]:
         """List keys and signatures under a manifest's digest."""
-        with self._open() as book:
+        with self._open(writes=False) as book:
             rows = book.execute(
                 "SELECT public, signature FROM approval WHERE manifest = ? ORDER BY public", (manifest,)
             ).fetchall()
@@ -188,7 +188,7 @@ class Book:
 
     def kept(self, name: str) -> bytes | None:
         """Give back what was kept under a name."""
-        with self._open() as book:
+        with self._open(writes=False) as book:
             row = book.execute("SELECT content FROM kept WHERE name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -217,8 +217,8 @@ class Book:
         return standing
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing if an error leaves it."""
+    def _open(self, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, or nothing if an error leaves it. One that only reads waits for nobody."""
         try:
             book = sqlite3.connect(self._path, timeout=30, isolation_level="IMMEDIATE")
         except sqlite3.Error as error:
@@ -226,7 +226,7 @@ class Book:
         try:
             book.execute("PRAGMA journal_mode = WAL")
             book.execute("PRAGMA synchronous = FULL")
-            book.execute("BEGIN IMMEDIATE")
+            book.execute("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
             yield book
             book.commit()
         except sqlite3.OperationalError as error:

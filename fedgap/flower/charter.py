@@ -14,8 +14,9 @@ from fedgap.config.section import Problem
 from fedgap.crypto import digest
 from fedgap.errors import FedgapError
 from fedgap.flower.course import begin, plan_digest
+from fedgap.flower.first_model import first_model
 from fedgap.flower.measuring import evaluation_shards, terms_for
-from fedgap.flower.preparation import Shape, model_digest, start_of
+from fedgap.flower.preparation import Shape, model_digest
 from fedgap.funding import Policy
 from fedgap.ids import OrgId
 from fedgap.learning.parameters import Vector
@@ -84,10 +85,11 @@ def found(
         secret: of the salts of the evaluation rows.
 
     Raises:
+        StartModelError: the plan begins with a model that is not here.
         PolicyPeriodsError: the policy has budgets for other periods than are settled.
         EvaluationError, DataError: contributions cannot be measured as the file says.
     """
-    start = start_of(task, shape, config.federation.seed)
+    start = first_model(task, shape, config)
     money, periods = read_policy(policy), max(1, terms_for(config, start.size).periods)
     if money is not None and len(money.budgets) != periods:
         raise PolicyPeriodsError(budgets=len(money.budgets), periods=periods)

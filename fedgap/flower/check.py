@@ -7,7 +7,6 @@ a question for the server's health: nothing of this site is in it.
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import getproxies, proxy_bypass
 
 from fedgap.config.site import SiteConfig, load_site
 from fedgap.crypto.codec import unpack
@@ -17,10 +16,13 @@ from fedgap.flower.desk import Desk
 from fedgap.flower.egress import EgressLog
 from fedgap.flower.finding import Finding, Found, tried
 from fedgap.flower.limits import LimitError, TooManyRoundsError, check_task
-from fedgap.flower.measuring import HAVE_THEM, EvaluationError, file_digest, is_public
+from fedgap.flower.measuring import HAVE_THEM, EvaluationError, file_digest, is_public, settlement_in_words, terms_for
 from fedgap.flower.membership import Membership, SiteFolder
 from fedgap.flower.meter import Machine, Meter
+from fedgap.flower.outbound import proxy_to
 from fedgap.flower.preparation import Statistics
+from fedgap.flower.start_file import FILE as START
+from fedgap.flower.start_file import named_model
 from fedgap.flower.workplace import Workplace, told
 from fedgap.learning.vector import build, pick_device
 from fedgap.simulation.sites import load_rows
@@ -65,6 +67,7 @@ def check_site(path: Path) -> Iterator[Finding]:
         ("task", lambda: _task(site, place)),
         ("data", lambda: _data(place)),
         *([("evaluation", lambda: _evaluation(place))] if is_public(place.config) else []),
+        *([("start", lambda: _start(place))] if place.config.federation.start is not None else []),
         ("disk", lambda: _disk(site, place)),
         ("limits", lambda: _limits(site, place)),
         ("connection", lambda: _connection(folder, membership)),
@@ -100,6 +103,12 @@ def _evaluation(place: Workplace) -> Found:
     return f"{rows} public rows in {path} (digest {named}) measure contributions", {"rows": rows, "digest": named}
 
 
+def _start(place: Workplace) -> Found:
+    path = place.config.base / START
+    found = named_model(path, place.config.federation.start or "")
+    return f"{path} is the model that the plan begins with ({found.size} parameters)", {"parameters": found.size}
+
+
 def _disk(site: SiteConfig, place: Workplace) -> Found:
     data = place.training_data()
     own = place.task.statistics(data)
@@ -113,7 +122,9 @@ def _disk(site: SiteConfig, place: Workplace) -> Found:
     if free < needed:
         raise TooLittleDiskError(f"{needed / 1e9:.1f} GB may be kept, and {free / 1e9:.1f} GB are free.")
     text = f"about {needed / 1e6:.1f} MB are kept until settlement ({parameters} parameters), {free / 1e9:.1f} GB free"
-    return text, {"parameters": parameters, "needed_bytes": needed, "free_bytes": free}
+    said, shown = settlement_in_words(place.config, parameters), terms_for(place.config, parameters).shown_bytes
+    facts = {"parameters": parameters, "needed_bytes": needed, "free_bytes": free, "shown_bytes": shown}
+    return text if said is None else f"{text}; {said}", facts
 
 
 def _limits(site: SiteConfig, place: Workplace) -> Found:
@@ -129,8 +140,7 @@ def _limits(site: SiteConfig, place: Workplace) -> Found:
 
 
 def _connection(folder: SiteFolder, membership: Membership) -> Found:
-    host = membership.address.removeprefix("https://")
-    proxy = None if proxy_bypass(host) else getproxies().get("https") or getproxies().get("all")
+    proxy = proxy_to(membership.address)
     with EgressLog(folder.egress, to=membership.address) as egress:
         Desk(membership.address, ca=membership.ca, egress=egress).health()
     way = "directly" if proxy is None else "through the proxy that HTTPS_PROXY names"

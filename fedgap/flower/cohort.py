@@ -15,11 +15,11 @@ from fedgap.crypto import BadBytesError, codec
 from fedgap.errors import InterruptedRunError
 from fedgap.flower import contract
 from fedgap.flower.contract import (
+    AFTER_SUMS,
     BEHIND,
     SHAPE,
     STATISTICS,
     SUMS,
-    WITH_A_SUM,
     EnvelopeError,
     Reply,
     Request,
@@ -208,7 +208,10 @@ class _Exchange:
     contents: dict[tuple[str, int], RecordDict] = field(default_factory=dict)
     missing: dict[int, list[int]] = field(default_factory=dict)
     whole: dict[int, bytes] = field(default_factory=dict)
-    told: float = field(default_factory=time.monotonic)
+    told: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told = time.monotonic()
 
     def run(self, requests: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
         """Send everything, then look for answers until all are here or the time is over."""
@@ -293,7 +296,7 @@ class _Exchange:
         self.cohort.heard(seat, purpose, reply.code or reply.status)
         if purpose == SUMS != self.purpose and reply.status == "ok":
             self._next_sum(seat, self.whole.get(seat, requests[seat]))
-        elif reply.code == BEHIND and purpose in WITH_A_SUM and seat not in self.missing:
+        elif reply.code == BEHIND and purpose in AFTER_SUMS and seat not in self.missing:
             self._catch_up(seat, reply, self.whole.get(seat, requests[seat]))
         elif reply.code == UNSEEN and isinstance(requests, Invitations) and seat not in self.whole:
             self._invite_in_full(seat, requests)

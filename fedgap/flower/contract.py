@@ -24,6 +24,10 @@ VERSION = "fedgap/1"
 MESSAGE_TYPE = "query.fedgap"
 """Of every Flower message; no other type is answered."""
 
+HEARTBEAT_S = 15.0
+"""What a site tells Flower; who gave no sign of life for twice this time counts as away. So long may a site's task hold
+Python's lock in one call, or a call get lost now and then."""
+
 ROUND_PURPOSES = ("invite", "adverts", "relay", "survivors", "certificate")
 """The five exchanges of a round: the body is a packed `Sealed` for `Participant.handle`."""
 
@@ -41,12 +45,12 @@ CLAIM, ENDED = "claim", "ended"
 PURPOSES = (*ROUND_PURPOSES, *SETTLEMENT_PURPOSES, STATISTICS, SHAPE, SUMS, CLAIM, ENDED)
 
 BEHIND = "flower.behind"
-"""Code with which a member refuses an invitation, or the closing request, whose sums it does not have; its body is a
+"""Code with which a member refuses a request that follows sums which it does not have; its body is a
 packed `course.Standpoint` that says how many it has. The server then sends the others with the purpose `sums`, and the
 request again."""
 
-WITH_A_SUM = frozenset({"invite", "close"})
-"""Requests that hold the sum of the round before the one they name."""
+AFTER_SUMS = frozenset({"invite", "close", CLAIM})
+"""Requests that a member answers only once it has the sums up to the one before the last."""
 
 HEAD, BODY = "head", "body"
 SMALL_BYTES = 1 << 18

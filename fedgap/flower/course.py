@@ -6,7 +6,7 @@ says, so a server cannot choose a model.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from fedgap.crypto import digest
 from fedgap.crypto.codec import Count, Hash
 from fedgap.learning import server as step
 from fedgap.learning.parameters import Vector
-from fedgap.learning.server import ServerState
+from fedgap.learning.server import Memory, ServerState, in_memory
 from fedgap.secagg.encoding import Encoding, Mean, next_clip
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Outcome
@@ -94,7 +94,14 @@ def plan_next(course: Course | Standing, manifest: Manifest, *, attempt: int) ->
     )
 
 
-def apply(course: Course, outcome: Outcome, manifest: Manifest, config: FederationConfig) -> tuple[Course, Mean]:
+def apply(
+    course: Course,
+    outcome: Outcome,
+    manifest: Manifest,
+    config: FederationConfig,
+    *,
+    room: Callable[[int], Memory] = in_memory,
+) -> tuple[Course, Mean]:
     """Take the sum of the next round.
 
     Args:
@@ -102,6 +109,7 @@ def apply(course: Course, outcome: Outcome, manifest: Manifest, config: Federati
         outcome: its signatures have been checked (`fedgap.secagg.checks.check_outcome`).
         manifest: the one the round ran under.
         config: the server's step.
+        room: makes room for what the server's rule remembers (see `fedgap.flower.column`).
 
     Returns:
         the course after it, and what the sum says beside the update, which is looked at in stripes and not kept.
@@ -121,6 +129,7 @@ def apply(course: Course, outcome: Outcome, manifest: Manifest, config: Federati
         server_rule(config),
         course.state,
         lambda part: mean_of(manifest, total, seats=seats, clip=course.clip, part=part).update,
+        room=room,
     )
     return replace(course, state=state, clip=clip, applied=course.applied + 1), told
 

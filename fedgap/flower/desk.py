@@ -4,6 +4,7 @@ What is sent is written into the egress log first. Answers are bounded, read str
 """
 
 import ssl
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import httpx
@@ -29,7 +30,8 @@ from fedgap.flower.enrolment import (
     ManifestReply,
     check_ca,
 )
-from fedgap.flower.fleet import LinkLostError, NotAdmittedError, lost
+from fedgap.flower.fleet import NotAdmittedError
+from fedgap.flower.outbound import LinkLostError, OutboundProxyError, check_way, lost, trusting
 
 TIMEOUT_S = 20.0
 MOST_ANSWER_BYTES = 64 * MOST_BODY_BYTES
@@ -90,10 +92,7 @@ class Desk:
     """
 
     def __init__(self, address: str, *, ca: str | None, egress: EgressLog) -> None:
-        context = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if ca is not None:
-            context.load_verify_locations(cadata=ca)
-        self._http, self._egress = _Http(address, context), egress
+        self._http, self._egress = _Http(address, trusting(None if ca is None else ca.encode())), egress
 
     def health(self) -> None:
         """Ask whether the server is there; nothing is sent.
@@ -140,6 +139,7 @@ class _Http:
         return self._called("POST", path, content)
 
     def _called(self, verb: str, path: str, content: bytes | None) -> httpx.Response:
+        check_way()
         headers = {} if content is None else {"content-type": "application/json"}
         try:
             with (
@@ -152,7 +152,7 @@ class _Http:
                     if len(got) > MOST_ANSWER_BYTES:
                         raise OddAnswerError("The server's answer has no end.")
                 return httpx.Response(answer.status_code, content=bytes(got), request=answer.request)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise lost(error) from error
 
 
@@ -160,7 +160,9 @@ def _body(answer: httpx.Response) -> bytes:
     """Let a good answer through; the code in a bad one says what is wrong."""
     if answer.is_success:
         return answer.content
-    if answer.status_code in {401, 403, 407}:
+    if answer.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        raise OutboundProxyError("A proxy on the way asks for a name and a password (HTTP 407).")
+    if answer.status_code in {401, 403}:
         raise NotAdmittedError(f"The server or a proxy does not let this site in (HTTP {answer.status_code}).")
     code = _code(answer)
     if code in _KNOWN:

@@ -18,14 +18,19 @@ from fedgap import storage
 from fedgap.crypto import system
 from fedgap.errors import FedgapError, UsageError
 from fedgap.flower.enrolment import CODE_BYTES, Invite, spoken, write_invite
+from fedgap.flower.formats import FILE, OtherFormatError
 from fedgap.flower.home import Home, NotEmptyError
 from fedgap.flower.roster import Roster
+from fedgap.flower.start_file import FILE as START
 from fedgap.flower.sums import Sums
 from fedgap.ids import OrgId, is_id
 from fedgap.ledger.reading import copy_ledger
 from fedgap.storage import StorageError
 
-BACKED_UP = ("federation.toml", "server.toml", "policy.toml", "keys", "tls", "state/sums", "state/journal", "model")
+BACKED_UP = (
+    *("federation.toml", "server.toml", "policy.toml", FILE, START),
+    *("keys", "tls", "state/sums", "state/journal", "model"),
+)
 BOOK = "state/book.sqlite"
 
 
@@ -213,12 +218,18 @@ def _names(home: Home) -> list[str]:
     Raises:
         UsageError: one of them is not in the server's folder.
     """
-    operator = home.operator()
-    named = (home.config().federation.policy, operator.certificate_file, operator.key_file)
+    operator, config = home.operator(), home.config()
+    rows = None if config.evaluation is None else config.evaluation.data
+    named = (config.federation.policy, operator.certificate_file, operator.key_file)
     for name in filter(None, named):
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        if not _is_within(name):
             raise UsageError(f"{name} is not in {home.folder}.", remedy="Move it there and name it so in the settings.")
-    return list(dict.fromkeys([*BACKED_UP, *filter(None, named)]))
+    kept = [rows] if rows is not None and _is_within(rows) else []  # elsewhere they stay: members signed the path
+    return list(dict.fromkeys([*BACKED_UP, *filter(None, named), *kept]))
+
+
+def _is_within(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
 def _add(archive: tarfile.TarFile, file: Path, name: str) -> None:
@@ -246,6 +257,7 @@ def restore(archive: Path, folder: Path) -> Home:
 
     Raises:
         NotEmptyError: the folder holds something.
+        OtherFormatError: another version of fedgap wrote it.
         BadBackupError: the file is no backup, or not whole.
     """
     if folder.exists() and any(folder.iterdir()):
@@ -264,6 +276,9 @@ def restore(archive: Path, folder: Path) -> Home:
         if folder.exists():
             folder.rmdir()
         beside.replace(folder)
+    except OtherFormatError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise OtherFormatError(error.cause.replace(str(beside), str(archive)), remedy=error.remedy) from error
     except (OSError, EOFError, tarfile.TarError, FedgapError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise BadBackupError(f"{archive} is no whole backup of a server.") from error

@@ -7,6 +7,7 @@ for work and says "still here" carries no content; it is summed up in lines with
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from fedgap.flower.lines import append_line
 from fedgap.storage import PRIVATE, StorageError
 
 POLLING = "polling"
 
 
 class EgressLog:
-    """An append-only file of JSON lines; a line that a power cut left incomplete is ended before the next one."""
+    """An append-only file of JSON lines; a line that a power cut or a full disk left incomplete harms no other."""
 
     def __init__(self, path: Path, *, to: str) -> None:
         self.path, self.to = path, to
@@ -28,10 +30,7 @@ class EgressLog:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE)
         except OSError as error:
             raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
-        self._file = os.fdopen(handle, "r+b", buffering=0)
-        size = self._file.seek(0, os.SEEK_END)
-        if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
-            self._write(b"\n")
+        self._file = io.FileIO(handle, "r+")
 
     def __enter__(self) -> Self:
         return self
@@ -58,13 +57,8 @@ class EgressLog:
 
     def _line(self, entry: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._write(json.dumps({"time": now, "to": self.to, **entry}).encode() + b"\n")
-
-    def _write(self, line: bytes) -> None:
         try:
-            if self._file.write(line) != len(line):
-                raise StorageError(f"No space left to write {self.path}.")
-            os.fsync(self._file.fileno())
+            append_line(self._file, json.dumps({"time": now, "to": self.to, **entry}).encode())
         except OSError as error:
             raise StorageError(f"{self.path} cannot be written ({error.strerror}).") from error
 

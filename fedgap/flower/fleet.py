@@ -5,12 +5,11 @@ away, and sends exception texts. This one asks for messages, gives bytes back, a
 if HTTPS_PROXY names one and NO_PROXY does not exempt the server.
 """
 
-import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 
 import httpx
@@ -47,6 +46,7 @@ from fedgap.errors import FedgapError
 from fedgap.flower.assembly import TooLargeError, put_together, send_apart
 from fedgap.flower.calls import Calls
 from fedgap.flower.contract import (
+    HEARTBEAT_S,
     MESSAGE_TYPE,
     SMALL_BYTES,
     EnvelopeError,
@@ -56,9 +56,13 @@ from fedgap.flower.contract import (
     read_request,
     write_reply,
 )
+from fedgap.flower.outbound import LinkLostError, OutboundProxyError, check_way, lost, trusting
 
-HEARTBEAT_S = 10.0
-"""The shortest Flower allows: who vanished is missed after twice this time."""
+BEAT_S, BEAT_AGAIN_S = 4.0, 1.0
+"""How often a site says that it is there, by a thread of its own; and how soon again if nobody heard it."""
+
+LAST_BEAT_S = 6.0
+"""How long a heartbeat that is under way is waited for at the end; Flower gives one 5 s."""
 
 MOST_OBJECT_TRIES, PATIENCE_S = 60, 5.0
 """How often a piece is asked for that the server announced and does not have yet, and the longest pause between."""
@@ -69,22 +73,6 @@ _AWAY = {408, 425, 429, 500, 502, 503, 504}
 _NO_ACTIVATION = 2004
 
 T = TypeVar("T")
-
-
-class LinkLostError(FedgapError):
-    """The server cannot be reached at the moment."""
-
-    code = "link.lost"
-    remedy = (
-        "The client tries again by itself; if it lasts, try `fedgap client check` and show it to your IT department."
-    )
-
-
-class WrongCertificateError(FedgapError):
-    """Who answers is not the server that the invite named; nothing was sent."""
-
-    code = "link.wrong-certificate"
-    remedy = "Something stands between you and the server, or it has a new certificate: ask the operator by phone."
 
 
 class NotAdmittedError(FedgapError):
@@ -113,6 +101,16 @@ class GoneError(FedgapError):
 
     code = "link.message-gone"
     remedy = "The round goes on without this site; it takes part in the next one."
+
+
+class CutShortError(GoneError):
+    """A proxy on the way takes no message of this size; the server would."""
+
+    code = "link.too-large-for-proxy"
+    remedy = (
+        "Ask the operator to let bodies of 1 MiB through the reverse proxy (server/README.md; nginx: "
+        "client_max_body_size), or your IT department if the proxy is yours."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,18 +154,17 @@ class Fleet:
         moved: Callable[[str, int, int], None],
         through: Callable[[str, int, int], None] = lambda way, done, total: None,  # noqa: ARG005 - nobody listens
     ) -> None:
+        check_way()
         public = key.private.public_key()
         self._public, self._calls = public_key_to_bytes(public), Calls(moved)
-        self._client = FleetHttpClient.from_server_address(
-            address.removeprefix("https://"),
-            insecure=False,
-            root_certificates=ca,
-            interceptors=[self._calls, NodeAuthHttpInterceptor(key.private, public)],
+        self._client = FleetHttpClient(
+            address, interceptors=[self._calls, NodeAuthHttpInterceptor(key.private, public)], verify=trusting(ca)
         )
         self._client._client.follow_redirects = False  # noqa: SLF001 - no public switch; nothing goes to another host
         self._up, self._down = partial(through, "up"), partial(through, "down")
         self._node: Node | None = None
         self._ended = threading.Event()
+        self._beating: threading.Thread | None = None
 
     def connect(self, *, earlier: int | None) -> int:
         """Come online.
@@ -185,7 +182,8 @@ class Fleet:
             self._leave(earlier)
         request = ActivateNodeRequest(public_key=self._public, heartbeat_interval=HEARTBEAT_S)
         self._node = Node(node_id=_called(partial(self._client.ActivateNode, request)).node_id)
-        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+        self._beating = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._beating.start()
         return int(self._node.node_id)
 
     def ask(self, *, wait_s: int = 0) -> Announced | None:
@@ -196,12 +194,16 @@ class Fleet:
 
         Raises:
             LinkLostError, NotAdmittedError: the connection is gone.
+            GoneError: there is something that is none.
         """
         self._calls.wait_s = wait_s
         answer = _called(partial(self._client.PullMessages, PullMessagesRequest(node=self._node)))
         if not answer.messages_list:
             return None
-        return Announced(head=message_from_proto(answer.messages_list[0]), tree=answer.message_object_trees[0])
+        try:
+            return Announced(head=message_from_proto(answer.messages_list[0]), tree=answer.message_object_trees[0])
+        except Exception as error:  # what comes may break Flower's reader in any way
+            raise GoneError(f"A message cannot be read ({type(error).__name__}).") from error
 
     def fetch(self, announced: Announced) -> Incoming:
         """Get the content of a message.
@@ -216,7 +218,11 @@ class Fleet:
             if not self._calls.given:  # else the answer confirms it
                 confirmation = ConfirmMessageReceivedRequest(node=self._node, run_id=run, message_object_id=name)
                 _called(partial(self._client.ConfirmMessageReceived, confirmation))
-        except (ObjectPullError, TooLargeError, KeyError, ValueError, TypeError) as error:
+        except FedgapError as error:
+            if isinstance(error, TooLargeError):
+                raise GoneError("A message is larger than any that is asked for.") from error
+            raise
+        except Exception as error:  # what comes may break Flower's reader in any way
             raise GoneError(f"A message could not be fetched ({type(error).__name__}).") from error
         message.metadata.__dict__["_message_id"] = name
         request = _asked(message)
@@ -247,8 +253,13 @@ class Fleet:
                 raise GoneError("The server takes no answer to this message any more.") from error
 
     def close(self) -> bool:
-        """Say goodbye; tell whether the server heard it, so that nobody is online under this key any more."""
+        """Say goodbye; tell whether the server heard it, so that nobody is online under this key any more.
+
+        A heartbeat that is under way ends first: behind the goodbye it would bring the node back.
+        """
         self._ended.set()
+        if self._beating is not None:
+            self._beating.join(LAST_BEAT_S)
         heard = self._node is not None and self._leave(int(self._node.node_id))
         self._client.close()
         return heard
@@ -293,11 +304,12 @@ class Fleet:
     def _beat(self) -> None:
         """Say "still here" until the end; a server that does not hear it is asked for messages anyway."""
         request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
-        while not self._ended.wait(0.8 * HEARTBEAT_S):
-            try:
+        pause_s = BEAT_S
+        while not self._ended.wait(pause_s):
+            pause_s = BEAT_AGAIN_S
+            with suppress(Exception):  # whatever it was: the next beat is due
                 _called(partial(self._client.SendNodeHeartbeat, request))
-            except (FedgapError, RuntimeError):
-                continue
+                pause_s = BEAT_S
 
 
 def _asked(message: Message) -> Request | EnvelopeError | VersionError:
@@ -315,36 +327,41 @@ def _called(call: Callable[[], T]) -> T:
         return call()
     except httpx.HTTPStatusError as error:
         raise _refused(error.response) from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise lost(error) from error
     except ValueError as error:  # an answer that is no protobuf: a captive portal, a proxy's error page
         raise LinkLostError("Something else than the server answered.") from error
 
 
-def lost(error: httpx.TransportError) -> FedgapError:
-    """Say why there is no connection."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return WrongCertificateError(f"The server's certificate is not accepted ({cause.verify_message}).")
-        if isinstance(cause, ssl.SSLError):
-            return LinkLostError(f"No TLS connection ({getattr(cause, 'reason', None) or 'handshake'}).")
-        cause = cause.__cause__ or cause.__context__
-    return LinkLostError(f"No connection to the server ({type(error).__name__}).")
-
-
 def _refused(answer: httpx.Response) -> FedgapError:
     status = answer.status_code
-    if status in {401, 407}:
-        who = "The proxy" if status == 407 else "The server"  # noqa: PLR2004 - HTTP's numbers
-        return NotAdmittedError(f"{who} does not let this site in (HTTP {status}).")
-    if status == HTTPStatus.GONE:
-        return GoneError("The server takes no answer to this message any more, or it is too large.")
+    if status in _MEANINGS:
+        return _MEANINGS[status](answer)
     known = FlowerError.from_json(answer.text)
     if known is not None and known.code == _NO_ACTIVATION:
         return BusyKeyError("The server does not activate this node.")
     if status in _AWAY:
-        return LinkLostError(f"The server is not ready (HTTP {status}).")
+        return LinkLostError(f"The server, or a proxy in front of it, is not ready (HTTP {status}).")
     if known is not None:
         return GoneError(f"The server refuses (HTTP {status}, Flower's code {known.code}).")
     return LinkLostError(f"Something else than the server answered (HTTP {status}).")
+
+
+def _too_large(answer: httpx.Response) -> FedgapError:
+    """Tell who says it: our server answers in JSON, proxies with a page."""
+    if answer.headers.get("content-type") == "application/json":
+        return _gone(answer)
+    size = len(answer.request.content)
+    return CutShortError(f"A proxy on the way to the server takes no message of {size} bytes (HTTP 413).")
+
+
+def _gone(_: httpx.Response) -> FedgapError:
+    return GoneError("The server takes no answer to this message any more, or it is too large.")
+
+
+_MEANINGS: Mapping[int, Callable[[httpx.Response], FedgapError]] = {
+    401: lambda _: NotAdmittedError("The server does not let this site in (HTTP 401)."),
+    407: lambda _: OutboundProxyError("A proxy on the way asks for a name and a password (HTTP 407)."),
+    410: _gone,
+    413: _too_large,
+}

@@ -4,6 +4,9 @@ Flower wraps them into FastAPI, five layers and two threads a call. Here a call 
 only touches memory; one with a large object gets a thread. A question for messages may be held open (see `holding`),
 and is then answered with the message's objects beside it (see `bundle`).
 
+Whoever calls is there: each call of a node counts as its sign of life, so that one whose line is full of a large upload
+is not taken for away.
+
 A message that a waiting node was given, but neither confirmed nor answered before it asked again, is given once more:
 its connection broke. Whoever answers twice gives the same bytes.
 """
@@ -40,12 +43,22 @@ from starlette.responses import Response
 from fedgap.crypto import BadBytesError
 from fedgap.flower.allowance import Allowance
 from fedgap.flower.bundle import MOST_BYTES, OBJECTS_HEADER, bundle, unbundle
+from fedgap.flower.contract import HEARTBEAT_S
 from fedgap.flower.holding import WAIT_HEADER, Holding, wait_of
 from fedgap.flower.transit import ON_DISK_BYTES, Transit
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_SIGNS_OF_LIFE = (
+    PullMessagesRequest,
+    PullObjectRequest,
+    ConfirmMessageReceivedRequest,
+    PushMessagesRequest,
+    PushObjectRequest,
+)
+"""Calls beside the heartbeat itself that show that a node is there; each names its node."""
 
 MOST_TIMES = 3
 """How often a message is given to a node that does not confirm it."""
@@ -99,6 +112,8 @@ class FleetCalls:
         request.state.protobuf_request = message
         authenticate_node(request)
         self.calls += 1
+        if isinstance(message, _SIGNS_OF_LIFE):
+            self._link.acknowledge_node_heartbeat(message.node.node_id, HEARTBEAT_S)
         if isinstance(message, PullMessagesRequest):
             return await self._pull(message, request)
         self._check(message)

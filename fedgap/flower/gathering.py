@@ -16,14 +16,15 @@ from fedgap.flower.charter import Founding
 from fedgap.flower.cohort import FlowerCohort
 from fedgap.flower.contract import SHAPE, STATISTICS
 from fedgap.flower.course import plan_digest
+from fedgap.flower.measuring import settlement_in_words
 from fedgap.flower.plainvalues import StatisticsError
 from fedgap.flower.preparation import (
     AskShape,
     AskStatistics,
     DifferentShapesError,
+    check_statistics,
     merged,
     merged_shape,
-    rows_of,
 )
 from fedgap.flower.roster import SHAPE as KEPT_SHAPE
 from fedgap.flower.roster import SHARED as KEPT_SHARED
@@ -97,6 +98,8 @@ class Gathering:
                 if not missing:
                     self._prepare()
                     continue
+            elif (current := self.roster.in_force()) is not None:
+                return founding, current  # what was begun under it comes first; `amend` looks for the next one
             elif not (missing := self._unready(founding)):
                 current = self._update(founding)
                 if current is not None:
@@ -146,6 +149,9 @@ class Gathering:
         if self._founding is None:
             found = self.roster.founding(self.config(), self.task, self.policy)
             self._founding, self.shards = (None, None) if found is None else found
+            said = None if found is None else settlement_in_words(found[0].config, found[0].parameters)
+            if said is not None:
+                self.board.say(said)
         return self._founding
 
     def _invited(self) -> dict[OrgId, Enrolled | None]:
@@ -223,7 +229,10 @@ class Gathering:
         answers = {}
         for seat, answer in cohort.ask(purpose, dict.fromkeys(range(len(names)), body)):
             try:
-                _ = rows_of(answer) if purpose == STATISTICS else merged_shape({names[seat]: answer})
+                if purpose == STATISTICS:
+                    check_statistics(self.task, answer)
+                else:
+                    merged_shape({names[seat]: answer})
                 answers[names[seat]] = answer
             except StatisticsError as error:
                 self.board.hear(names[seat], error.code)

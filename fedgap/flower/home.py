@@ -6,6 +6,7 @@ tls/ca.pem, ca.key, server.pem, server.key   its own CA, if it has one
 state/                                       book, sums, journal, Flower's database: what a backup must hold
 model/model.safetensors                      the model after the last round
 ledger.sqlite                                what happened, signed; anybody may have a copy (`fedgap ledger verify`)
+format.json                                  which form all of this has (`fedgap.flower.formats`)
 """
 
 import datetime as dt
@@ -19,9 +20,13 @@ from fedgap.config import FederationConfig, load_federation
 from fedgap.config.operator import Operator, load_operator
 from fedgap.crypto import Identity, system
 from fedgap.crypto.certificates import Certificate, der_of, expires, new_ca, server_certificate, serves
-from fedgap.errors import FedgapError
+from fedgap.errors import FedgapError, UsageError
+from fedgap.flower import formats
 from fedgap.flower.book import Book
+from fedgap.flower.start_file import FILE as START
+from fedgap.flower.start_file import read_model
 from fedgap.ids import OrgId
+from fedgap.learning.parameters import digest
 
 RENEW_DAYS = 30
 """A certificate of the server's own CA is renewed when it is valid for less than this."""
@@ -90,14 +95,18 @@ class Home:
         return self.folder / "model" / "model.safetensors"
 
     def require(self) -> None:
-        """Do nothing if this is a server's folder.
+        """Do nothing if this is a server's folder, in the form that this version keeps.
 
         Raises:
             NoServerError: it is none.
+            OtherFormatError: another version of fedgap made it.
         """
+        is_marked = formats.check(self.folder, "server")
         missing = [path.name for path in (self.federation, self.settings, self.key) if not path.is_file()]
         if missing:
-            raise NoServerError(f"{self.folder} is no folder of a fedgap server: {', '.join(missing)} is missing.")
+            raise NoServerError(f"{self.folder} is no folder of a fedgap server: it lacks {', '.join(missing)}.")
+        if not is_marked:
+            formats.refuse_unmarked(self.folder)
 
     def config(self) -> FederationConfig:
         """Read federation.toml."""
@@ -188,24 +197,50 @@ def hosts_of(address: str, listens: str) -> list[str]:
     return list(dict.fromkeys([address, *own, "localhost", "127.0.0.1"]))
 
 
-def make_home(folder: Path, *, address: str, listen: tuple[str, int], certificate: str, now: dt.datetime) -> Home:
+def make_home(
+    folder: Path,
+    *,
+    address: str,
+    listen: tuple[str, int],
+    certificate: str,
+    now: dt.datetime,
+    start: Path | None = None,
+) -> Home:
     """Make a server's folder: keys, CA, settings and templates; files that are there stay as they are.
 
     The settings come last: a folder without them is one whose making was interrupted, and is completed.
 
+    Args:
+        folder: where.
+        address: what participants connect to.
+        listen: host and port.
+        certificate: own, files or proxy.
+        now: the time.
+        start: the model that training begins with, if it is not drawn from the seed.
+
     Raises:
+        StartModelError: it is no model.
+        UsageError: federation.toml is there and does not name it.
         NotEmptyError: it is a server's folder already.
+        OtherFormatError: another version of fedgap began to make it.
         StorageError: it cannot be written.
     """
     home = Home(folder)
+    is_marked = formats.check(folder, "server")
     if home.settings.exists():
         raise NotEmptyError(f"{folder} holds a server already.")
+    name = None if start is None else _name_of(start, home)
     for path in (folder, home.key.parent, home.tls, home.state, home.model.parent):
         storage.make_folder(path)
+    if start is not None:
+        storage.copy(start, folder / START)
     for path in (home.key.parent, home.tls, home.state):
         path.chmod(0o700)
+    if not is_marked:
+        formats.mark(folder, "server")
     if not home.federation.exists():
-        storage.replace(home.federation, TEMPLATE.encode())
+        line = "" if name is None else f'start = "{name}"   # {START} here; each participant puts it beside site.toml\n'
+        storage.replace(home.federation, TEMPLATE.replace("\n[task]", f"{line}\n[task]", 1).encode())
     if certificate == "own" and not (home.tls / "ca.pem").exists():
         ca = new_ca("fedgap CA", now=now)
         storage.replace(home.tls / "ca.key", ca.key, mode=storage.PRIVATE)
@@ -219,6 +254,15 @@ def make_home(folder: Path, *, address: str, listen: tuple[str, int], certificat
     return home
 
 
+def _name_of(start: Path, home: Home) -> str:
+    """Give the digest of the model to begin with; a federation.toml that is there must name it."""
+    name = digest(read_model(start))
+    if home.federation.exists() and load_federation(home.federation, deployed=True).federation.start != name:
+        line = f'Write start = "{name}" under [federation] there, then run this again; nothing was made.'
+        raise UsageError(f"{home.federation} does not begin with {start}.", remedy=line)
+    return name
+
+
 def forms(config: FederationConfig) -> tuple[OrgId, ...]:
     """Ids of the organisations in the federation's file, in name order."""
     return tuple(sorted(organisation.id for organisation in config.organisations))
@@ -229,12 +273,27 @@ address = "{address}"   # what participants connect to
 host = "{host}"
 port = {port}
 certificate = "{certificate}"   # own, files (certificate_file, key_file) or proxy
+# proxies = ["192.0.2.7"]       # reverse proxies elsewhere that say who calls (X-Forwarded-For)
 # wait_s = 86400.0               # how long to wait for missing organisations before the server stops
 # invite_hours = 72
 """
 
-POLICY = """# The funding policy: what is paid for, fixed before the first round. docs/money.md explains every key.
-# Name it in federation.toml to put it into force:   [federation]  policy = "policy.toml"
+POLICY = """# The funding policy: what is paid for, fixed before the first round.
+# `fedgap config explain policy.toml` tells every key, `fedgap funding check policy.toml` what a policy means.
+# To put one into force, take the # away from the lines that begin with it, change them, and write in federation.toml:
+#     [federation]
+#     policy = "policy.toml"
+
+#[policy]
+#currency = "EUR"
+
+#[[period]]                  # as many as settlement.periods of federation.toml
+#budget = "50000.00"
+
+#[[price]]                   # what is reimbursed before the rest of the budget is divided
+#what = "cpu-ms"
+#per = 3600000               # an hour
+#amount = "0.05"
 """
 
 TEMPLATE = """# Who learns what together. `fedgap config explain` tells every key.

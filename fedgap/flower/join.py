@@ -33,6 +33,14 @@ LEAVES = (
     ),
     "the shape of a prepared row, and how many rows train",
     "in every round, your masked update and key shares; the server learns the sum over all who stayed",
+    (
+        "when contributions are measured, once a period one number for each other member; from all of them follows one "
+        "number for each organisation, for everybody to read in the ledger"
+    ),
+    (
+        "when a period is settled, what this site claims to have spent, whether it confirms its number, and that it "
+        "saw the ledger; everybody can read that too"
+    ),
 )
 """What leaves the building, said before a person approves."""
 

@@ -10,22 +10,18 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, Container, MutableMapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import uvicorn
 
 from fedgap.errors import FedgapError
 from fedgap.flower.enrolment import MOST_BODY_BYTES
-from fedgap.flower.gate import Handshakes, gates
+from fedgap.flower.gate import Handshakes, gates, household_of
+from fedgap.flower.proxies import Application, Receive, Scope, Send
 from fedgap.flower.restraint import BODY_S, LARGE_BYTES, Budget, Impatient, Slots
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 FLEET = frozenset(
     f"/v1/fleet/{call}"
@@ -49,7 +45,7 @@ HEAVY = frozenset({PUSH, "/v1/fleet/pull-object"})
 KEY_HEADER = b"flwr-public-key"
 
 MOST_FLEET_BYTES = 16 << 20
-"""Flower cuts arrays into chunks of 5 MB; a list of the chunks of a large model is smaller."""
+"""A piece of a large message is below 1 MiB (`fedgap.flower.PIECE_BYTES`), Flower's own 5 MB; nobody needs more."""
 
 READS_A_MINUTE, WRITES_A_MINUTE = 3000, 120
 """Calls outside Fleet from one address: enough for a consortium behind one proxy, too few to guess a code."""
@@ -57,6 +53,10 @@ READS_A_MINUTE, WRITES_A_MINUTE = 3000, 120
 _HANG_UP = {401, 408, 413}
 """Answers after which the rest of a request's body is not waited for."""
 _START_S = 20.0
+
+KEPT_S, KEPT_BY_PROXY_S = 75, 150
+"""How long an idle connection is kept. A proxy's is kept longer than the proxy keeps it (nginx 60 s, Caddy 120 s), so
+that it asks into no closed one."""
 
 
 class PortError(FedgapError):
@@ -95,7 +95,7 @@ class Door:
         is_fleet = method == "POST" and path in FLEET
         if not is_fleet and (method, path) not in self._paths:
             return await answer(send, 404, "not-found")
-        if not is_fleet and not self._budgets[method].allows((scope.get("client") or ("", 0))[0]):
+        if not is_fleet and not self._budgets[method].allows(household_of((scope.get("client") or ("", 0))[0])):
             return await answer(send, 429, "server.busy")
         if is_fleet:
             return await self._call(scope, receive, send)
@@ -175,13 +175,21 @@ class Listener:
         application: what answers.
         host, port: where.
         certificate, key: files of the TLS certificate; None behind a proxy on the same machine that has one.
+        proxies: in front of this server; no limit of one address is theirs.
 
     Raises:
         PortError: not there, or not with these files.
     """
 
     def __init__(
-        self, application: Application, *, host: str, port: int, certificate: Path | None, key: Path | None
+        self,
+        application: Application,
+        *,
+        host: str,
+        port: int,
+        certificate: Path | None,
+        key: Path | None,
+        proxies: Container[str] = (),
     ) -> None:
         config = uvicorn.Config(
             application,
@@ -195,16 +203,16 @@ class Listener:
             access_log=False,
             server_header=False,
             date_header=False,
-            proxy_headers=certificate is None,
+            proxy_headers=False,  # `proxies.Behind` reads them
             ssl_certfile=certificate,
             ssl_keyfile=key,
             timeout_graceful_shutdown=5,
-            timeout_keep_alive=75,
+            timeout_keep_alive=KEPT_BY_PROXY_S if certificate is None else KEPT_S,
             limit_concurrency=1000,
             http=Impatient,
         )
         self._server = _Quiet(config)
-        self.handshakes = Handshakes()
+        self.handshakes = Handshakes(proxies=proxies)
         try:
             config.load()
             if config.ssl is not None:
@@ -229,6 +237,15 @@ class Listener:
         """The port; useful if 0 was asked for."""
         port: int = self._server.servers[0].sockets[0].getsockname()[1]
         return port
+
+    def check(self) -> None:
+        """Do nothing while it listens.
+
+        Raises:
+            PortError: it has ended by itself; whoever waits for members would wait for ever.
+        """
+        if not self._thread.is_alive():
+            raise PortError("The listener has ended.", remedy="Look above for its last words; start the server again.")
 
     def close(self) -> None:
         """Answer what is under way, then listen no more."""

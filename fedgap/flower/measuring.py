@@ -53,7 +53,7 @@ def terms_for(config: FederationConfig, parameters: int) -> Terms:
 
     Raises:
         EvaluationError: the source of directions is not built for deployments.
-        TooManyPeriodsError, NotAttributableError: settlement is wanted as it cannot be.
+        TooManyPeriodsError, TooLargeSettlementError, NotAttributableError: settlement is wanted as it cannot be.
     """
     if config.evaluation is None or config.evaluation.data is None:
         return Terms(periods=0, openings=1, nothing=NO_ROWS)
@@ -63,6 +63,21 @@ def terms_for(config: FederationConfig, parameters: int) -> Terms:
         raise EvaluationError("The plan names no key of a witness.", remedy=_MAKE_KEY)
     step = server_step(server_rule(config))
     return terms_of(config, step, rounds=config.training.rounds, parameters=parameters)
+
+
+def settlement_in_words(config: FederationConfig, parameters: int) -> str | None:
+    """Say what settling moves, or why nothing is measured although rows are named; None if nobody wants it.
+
+    Raises:
+        EvaluationError, TooManyPeriodsError, TooLargeSettlementError, NotAttributableError: see `terms_for`.
+    """
+    if config.evaluation is None or config.evaluation.data is None:
+        return None
+    terms = terms_for(config, parameters)
+    if terms.nothing:
+        return f"no contribution will be opened, values are by weight: {terms.nothing}"
+    size = f"{terms.shown_bytes / 1e6:.1f} MB at once ({parameters} parameters)"
+    return f"a settlement will show every organisation {size}; server and sites hold that several times then"
 
 
 def evaluation_shards(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from fedgap.errors import FedgapError
 from fedgap.flower import course as courses
+from fedgap.flower.column import room_in
 from fedgap.flower.contract import BEHIND
 from fedgap.flower.course import Course, Standpoint
 from fedgap.flower.coursefile import load_course, save_course
-from fedgap.flower.preparation import Shape, start_of
+from fedgap.flower.first_model import first_model
+from fedgap.flower.preparation import Shape
 from fedgap.flower.trail import Trail
 from fedgap.flower.workplace import Workplace
 from fedgap.secagg.checks import check_outcome
@@ -117,7 +119,9 @@ class Member:
 
     def _apply(self, outcome: Outcome, manifest: Manifest) -> None:
         try:
-            self.course, _ = courses.apply(self.course, outcome, manifest, self.workplace.config)
+            self.course, _ = courses.apply(
+                self.course, outcome, manifest, self.workplace.config, room=room_in(self.path.parent)
+            )
         except ValueError as error:
             raise WrongSumError("A sum does not continue the course of this site.") from error
         if self.trail is not None:
@@ -142,7 +146,7 @@ def become_member(
     path = folder / f"course-{manifest.start.hex()[:16]}.bin"
     stored = load_course(path)
     if stored is None or stored.state.model.size != manifest.encoding.parameters:
-        start = start_of(workplace.task, shape, workplace.config.federation.seed)
+        start = first_model(workplace.task, shape, workplace.config)
         stored = courses.begin(start, manifest.encoding)
         if stored.digest != manifest.start:
             raise UnknownModelError("The manifest's first model is not the one this site computes.")

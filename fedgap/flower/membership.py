@@ -4,22 +4,24 @@ identity.key      signs what the organisation says      node.key      opens the 
 membership.json   what was approved, and when           manifest-N    versions of the manifest, signed
 journal/          the protocol's durable memory         course-*.bin  the model so far
 egress.jsonl      what left this building               metering.jsonl, status.json, client.log
+format.json       which form all of this has
 """
 
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedgap.crypto import BadBytesError, Identity, NodeKey, new_node_key, open_node_key, seal_node_key, system
 from fedgap.crypto.codec import pack, unpack
 from fedgap.errors import FedgapError
+from fedgap.flower import formats
 from fedgap.ids import OrgId
 from fedgap.secagg.manifest import SignedManifest
 from fedgap.storage import (
@@ -29,6 +31,7 @@ from fedgap.storage import (
     make_folder,
     read_key,
     replace,
+    sweep,
     write_key,
 )
 
@@ -89,11 +92,20 @@ def now_text() -> str:
 
 
 class SiteFolder:
-    """The private folder of a site, made if it is missing."""
+    """The private folder of a site, made if it is missing.
+
+    Raises:
+        OtherFormatError: another version of fedgap made it, or it is a server's; nothing in it was touched.
+    """
 
     def __init__(self, path: Path) -> None:
+        is_marked = formats.check(path, "site")
+        if not is_marked and any((path / name).exists() for name in ("membership.json", "keys", "journal")):
+            formats.refuse_unmarked(path)
         make_folder(path)
         path.chmod(0o700)
+        if not is_marked:
+            formats.mark(path, "site")
         self.path = path
         self.egress = path / "egress.jsonl"
         self.metering = path / "metering.jsonl"
@@ -139,6 +151,30 @@ class SiteFolder:
     def keep(self, membership: Membership) -> None:
         """Write down what was joined or approved."""
         replace(self.path / "membership.json", membership.model_dump_json(indent=2).encode(), mode=PRIVATE)
+
+    def change(self, change: Callable[[Membership], Membership]) -> Membership:
+        """Change what was joined or approved; a person and the client that runs may do so at the same time.
+
+        Raises:
+            NotJoinedError, DamagedFileError: as `membership`.
+        """
+        with self._changing():
+            changed = change(self.membership())
+            self.keep(changed)
+        return changed
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed left half-written; for the one that is `alone`."""
+        with self._changing():
+            for place in (self.path, self.path / "trail", *(self._keys(which) for which in get_args(Which))):
+                sweep(place)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Wait until no other process changes the membership."""
+        with (self.path / "membership.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def note_end(self) -> None:
         """Write down that the federation has ended, so that a client that is started again says so and ends too."""

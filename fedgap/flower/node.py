@@ -16,17 +16,12 @@ from fedgap.crypto import NodeKey
 from fedgap.errors import FedgapError
 from fedgap.flower.contract import EnvelopeError, Reply, Request, VersionError
 from fedgap.flower.egress import EgressLog
-from fedgap.flower.fleet import (
-    BusyKeyError,
-    Fleet,
-    ForgottenError,
-    GoneError,
-    Incoming,
-    LinkLostError,
-    NotAdmittedError,
-)
+from fedgap.flower.fleet import Announced, BusyKeyError, Fleet, ForgottenError, GoneError, Incoming, NotAdmittedError
+from fedgap.flower.lines import append_line
 from fedgap.flower.membership import Membership, SiteFolder, now_text
 from fedgap.flower.meter import Meter, as_document
+from fedgap.flower.outbound import LinkLostError
+from fedgap.flower.refusals import as_ours
 from fedgap.flower.resident import Resident, Say
 from fedgap.storage import PRIVATE, StorageError, replace
 
@@ -36,6 +31,9 @@ SLOWER_AFTER_S = 30.0
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 HELD_S, HELD_AT_FIRST_S = 20, 3
 """How long the server may keep us waiting for a message: the second while there is no manifest, which we look for."""
+LEAST_HELD_S = 2
+"""Each question that is cut off while it is held halves the time for the next ones, down to this: a proxy on the way
+may allow less silence than we ask for."""
 WAS_HELD_S = 1.0
 """A question that took so long was held open, so the next one follows at once."""
 LOOK_S = 3.0
@@ -71,6 +69,7 @@ class Node:
     _looked: float = float("-inf")
     _told: float = float("-inf")
     _round: int = 0
+    _held_s: int = HELD_S
 
     def run(self) -> None:
         """Work until the federation has ended: the last sum is here, and the server said that nothing more is settled.
@@ -122,6 +121,7 @@ class Node:
     def _come_online(self, fleet: Fleet) -> None:
         with self.meter.phase("wait"):
             number = fleet.connect(earlier=self._earlier())
+        self._held_s = HELD_S
         place = {"node": number, "folder": str(self.folder.path.resolve())}
         replace(self.node_path, json.dumps(place).encode(), mode=PRIVATE)
         self.folder.note_status(state="connected", since=now_text())
@@ -143,8 +143,7 @@ class Node:
             try:
                 self._look()
                 asked = time.monotonic()
-                with self.meter.phase("wait"):
-                    announced = fleet.ask(wait_s=HELD_S if self.resident.is_member else HELD_AT_FIRST_S)
+                announced = self._ask(fleet)
                 if announced is not None:
                     with self.meter.phase("transfer"):
                         incoming = fleet.fetch(announced)
@@ -162,6 +161,17 @@ class Node:
                 continue
             if announced is None and time.monotonic() - asked < WAS_HELD_S:
                 self._pause(time.monotonic() - last)
+
+    def _ask(self, fleet: Fleet) -> Announced | None:
+        """Ask for a message and wait for it, as long as we may."""
+        began = time.monotonic()
+        try:
+            with self.meter.phase("wait"):
+                return fleet.ask(wait_s=self._held_s if self.resident.is_member else HELD_AT_FIRST_S)
+        except LinkLostError:
+            if time.monotonic() - began >= WAS_HELD_S:
+                self._held_s = max(LEAST_HELD_S, self._held_s // 2)
+            raise
 
     def _answer(self, fleet: Fleet, incoming: Incoming) -> None:
         request = incoming.request
@@ -195,6 +205,10 @@ class Node:
             raise
         except FedgapError as error:
             self.say("refused", code=error.code, cause=error.cause, remedy=error.remedy, purpose="manifest")
+        except Exception as error:  # noqa: BLE001 - what the server shows may break a task's own code in any way
+            ours = as_ours(error)
+            self.say("failed", error=error)
+            self.say("refused", code=ours.code, cause=ours.cause, remedy=ours.remedy, purpose="manifest")
 
     def _has_trained(self) -> bool:
         member = self.resident.member
@@ -230,8 +244,8 @@ class Node:
         """Write down what everything since the last line cost; waiting between rounds belongs to the next one."""
         line = {"time": now_text(), "round": self._round, "phases": as_document(self.meter.take())}
         try:
-            with self.folder.metering.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            with self.folder.metering.open("a+b", buffering=0) as file:
+                append_line(file, json.dumps(line).encode())
         except OSError as error:  # what was sent is sent; a figure that is missing must not end the site
             cause = f"What the round cost cannot be written into {self.folder.metering} ({error.strerror})."
             self.say("unmetered", cause=cause, remedy="Free some space.")

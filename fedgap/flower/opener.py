@@ -6,6 +6,7 @@ is asked again as often as the manifest says. Then the period ends without it.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fedgap import settling
@@ -13,10 +14,13 @@ from fedgap.flower.cohort import FlowerCohort
 from fedgap.records import DirectionCommitted
 from fedgap.secagg.desk import Desk
 from fedgap.secagg.directions import Unrounded
+from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Outcome
 from fedgap.secagg.revealing import Witness
 from fedgap.secagg.settlement import Reaction
+from fedgap.secagg.together import together
 from fedgap.secagg.valuation import Settlement, direction_records
+from fedgap.settling import NothingToSettleError
 from fedgap.simulation.aggregate import Released
 from fedgap.simulation.shards import Shards
 
@@ -32,25 +36,32 @@ class PatientCohort:
         connected: nodes of the members that are connected now, by seat.
         patience_s: how long to wait for those that are not, in all; also while somebody answers too late.
         stopped: raises if the server is to stop.
+        gone: seats of who left the federation since: nobody waits for them, and they are not asked.
     """
 
     cohort: FlowerCohort
     connected: Callable[[], Mapping[int, int]]
     patience_s: float
     check_stopped: Callable[[], None]
+    gone: frozenset[int] = frozenset()
     _waited_s: float = 0.0
 
     def exchange(self, requests: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
         """Ask these seats, once they are connected or the patience is over."""
-        if requests:
-            self._wait_for(requests)
-            yield from self.cohort.exchange(requests)
+        asked = self._there(requests)
+        if asked:
+            self._wait_for(asked)
+            yield from self.cohort.exchange(asked)
 
     def ask(self, purpose: str, requests: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
         """Ask these seats for something that is no message of the protocol."""
-        if requests:
-            self._wait_for(requests)
-            yield from self.cohort.ask(purpose, requests)
+        asked = self._there(requests)
+        if asked:
+            self._wait_for(asked)
+            yield from self.cohort.ask(purpose, asked)
+
+    def _there(self, requests: Mapping[int, bytes]) -> dict[int, bytes]:
+        return {seat: request for seat, request in requests.items() if seat not in self.gone}
 
     def _wait_for(self, seats: Mapping[int, bytes]) -> None:
         while True:
@@ -69,14 +80,14 @@ class DeployedOpener:
     Attributes:
         desk: under the manifest in force.
         shards: evaluation rows.
-        patient: makes the cohort that is asked.
+        patient: makes the cohort that is asked, for the roster with its seats.
         last: outcome of the last round.
         witness: gives the witness's signatures for a period, if the manifest names one.
     """
 
     desk: Desk
     shards: Shards
-    patient: Callable[[], PatientCohort] | None = None
+    patient: Callable[[Manifest], PatientCohort] | None = None
     last: Outcome | None = field(default=None, repr=False)
     witness: Callable[[int], Witness | None] = lambda period: None  # noqa: ARG005 - most federations have none
 
@@ -87,32 +98,45 @@ class DeployedOpener:
     def close(self) -> None:
         """Run the closing exchange."""
         assert self.last is not None  # noqa: S101 - set before; tells mypy
-        settling.close(self.desk, self._cohort(), self.last)
+        settling.close(self.desk, self._cohort(self.desk), self.last)
 
     def committed(self) -> list[DirectionCommitted]:
         """Give the certified directions of all rounds of the periods that are not settled."""
         return [record for round_ in range(1, self.desk.evaluation.rounds + 1) for record in self.certified(round_)]
 
     def certified(self, round_: int) -> list[DirectionCommitted]:
-        """Give the certified directions of a round; none once it is settled, or if it ran under an older manifest."""
+        """Give the certified directions of a round; none once it is settled."""
         found = self.desk.proposals(round_)
-        if not found or self.desk.dossier(round_).listing.plan.manifest != self.desk.manifest.digest:
-            return []
-        return direction_records(self.desk.manifest, found)
+        return direction_records(self.desk.tenure_of_round(round_).manifest, found) if found else []
 
     def settle(self, period: int, *, last: int) -> Settlement:
-        """Run the settlement of a period.
+        """Run the settlement of a period, once for each roster that its rounds ran under.
 
         Raises:
             NothingToSettleError: no round of it has a direction.
         """
         rows, witness = self.shards.shown_in(period), self.witness(period)
-        return settling.settle(self.desk, self._cohort(), period, rows=rows, witness=witness, last=last)
+        parts = []
+        for desk in self.desk.parts(period):
+            with suppress(NothingToSettleError):
+                cohort = self._cohort(desk)
+                parts.append(settling.settle(desk, cohort, period, rows=rows, witness=witness, last=last))
+        if not parts:
+            raise NothingToSettleError(f"No round of period {period} has a sum and a direction.")
+        return together(parts)
 
-    def tell(self, period: int) -> list[Reaction]:
-        """Tell members that were away what became of a period."""
-        return settling.tell(self.desk, self._cohort(), period)
+    def roster_of(self, part: Settlement) -> Manifest:
+        """The organisations whose part of a period this is, with their newest keys."""
+        return next(one.manifest for one in self.desk.tenures if one.name == part.statement.manifest)
 
-    def _cohort(self) -> PatientCohort:
+    def tell(self, period: int) -> list[tuple[Manifest, Reaction]]:
+        """Tell members that were away what became of a period; give what they say, with the roster they are in."""
+        return [
+            (desk.manifest, reaction)
+            for desk in self.desk.parts(period)
+            for reaction in settling.tell(desk, self._cohort(desk), period)
+        ]
+
+    def _cohort(self, desk: Desk) -> PatientCohort:
         assert self.patient is not None  # noqa: S101 - set before; tells mypy
-        return self.patient()
+        return self.patient(desk.manifest)

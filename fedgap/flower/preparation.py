@@ -8,6 +8,7 @@ organisation (for a table: counts, means, squared deviations, names of levels an
 by the other organisations; all see the merged ones. A client says so before its organisation joins.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -22,11 +23,12 @@ from fedgap.flower.plainvalues import StatisticsError
 from fedgap.ids import OrgId
 from fedgap.learning.images import ImageStatistics
 from fedgap.learning.moments import Moments
-from fedgap.learning.parameters import Vector
 from fedgap.learning.rows import Data, Rows
 from fedgap.learning.table_statistics import TableStatistics
-from fedgap.learning.task import Task
-from fedgap.learning.vector import initial
+from fedgap.learning.task import DataError, Task
+
+MOST_CLASSES, MOST_INPUTS = 1 << 20, 1 << 28
+"""No model is built for more: what one member says must not take all memory of the others."""
 
 
 class DifferentShapesError(FedgapError):
@@ -127,10 +129,33 @@ def merged(task: Task, parts: Mapping[OrgId, bytes]) -> bytes:
     """Merge organisations' statistics, in name order as a simulation does; the result is everybody's.
 
     Raises:
-        StatisticsError: an answer is none.
+        StatisticsError: an answer is none, or they are not of one kind.
         DataError: the files do not fit together.
     """
-    return plainvalues.write(task.merge([_content(parts[org]) for org in sorted(parts)]))
+    return plainvalues.write(_merge(task, [_content(parts[org]) for org in sorted(parts)]))
+
+
+def check_statistics(task: Task, answer: bytes) -> None:
+    """Let an answer `statistics` through that this task can merge: one that breaks it must not end the server.
+
+    Raises:
+        StatisticsError: it is none, or there are no rows.
+    """
+    rows_of(answer)
+    content = _content(answer)
+    try:
+        _merge(task, [content, content])  # of one alone a task may hand back what it was given
+    except DataError as error:
+        raise StatisticsError("An organisation's statistics do not hold together.") from error
+
+
+def _merge(task: Task, parts: list[Any]) -> Any:  # noqa: ANN401 - each task has its own statistics
+    try:
+        return task.merge(parts)
+    except FedgapError:
+        raise
+    except Exception as error:  # what a member sends may break a task's own code in any way
+        raise StatisticsError("The statistics are not those of the federation's task.") from error
 
 
 def rows_of(answer: bytes) -> int:
@@ -152,6 +177,18 @@ def own_shape(rows: Rows) -> bytes:
     return pack(Shape(inputs=rows.x.shape[1:], classes=classes, largest=largest))
 
 
+def read_shape(content: bytes) -> Shape:
+    """Read a shape.
+
+    Raises:
+        StatisticsError: it is none, or one that nobody works with.
+    """
+    shape: Shape = _read(Shape, content)
+    if not -1 <= shape.largest < MOST_CLASSES or math.prod(shape.inputs) > MOST_INPUTS:
+        raise StatisticsError("A shape of rows is not one that anybody works with.")
+    return shape
+
+
 def merged_shape(parts: Mapping[OrgId, bytes]) -> Shape:
     """Find the shape that fits every organisation.
 
@@ -159,17 +196,12 @@ def merged_shape(parts: Mapping[OrgId, bytes]) -> Shape:
         StatisticsError: an answer is none.
         DifferentShapesError: there is no such shape.
     """
-    shapes: dict[OrgId, Shape] = {org: _read(Shape, parts[org]) for org in sorted(parts)}
+    shapes = {org: read_shape(parts[org]) for org in sorted(parts)}
     first, *_ = shapes.values()
     for org, shape in shapes.items():
         if (shape.inputs, shape.classes) != (first.inputs, first.classes):
             raise DifferentShapesError(f"The rows of {org} have another shape than those of {next(iter(shapes))}.")
     return replace(first, largest=max(shape.largest for shape in shapes.values()))
-
-
-def start_of(task: Task, shape: Shape, seed: int) -> Vector:
-    """Compute w_0: the same bits as in a simulation of the same federation."""
-    return initial(task, shape.like, seed)
 
 
 def model_digest(plan: bytes, shared: bytes, shape: Shape) -> bytes:

@@ -34,16 +34,19 @@ from fedgap.flower.contract import (
 )
 from fedgap.flower.desk import Desk
 from fedgap.flower.enrolment import ManifestReply
+from fedgap.flower.first_model import first_model
 from fedgap.flower.limits import check_present, check_round, check_task
 from fedgap.flower.measuring import public_rows, read_evaluation
 from fedgap.flower.member import BehindError, Member, become_member
 from fedgap.flower.membership import Membership, SiteFolder
 from fedgap.flower.meter import Meter
-from fedgap.flower.preparation import AskShape, AskStatistics, Shape, start_of
+from fedgap.flower.plainvalues import StatisticsError
+from fedgap.flower.preparation import AskShape, AskStatistics, Shape, read_shape
 from fedgap.flower.refusals import NoManifestError, OtherPlanError, as_ours
 from fedgap.flower.site_settling import SiteSettling, first_manifest
 from fedgap.flower.trail import Trail
 from fedgap.flower.unfinished import unfinished
+from fedgap.flower.vault import FolderVault
 from fedgap.flower.workplace import Workplace, told
 from fedgap.ids import OrgId
 from fedgap.learning.parameters import digest, file_parts
@@ -55,7 +58,7 @@ from fedgap.secagg.me import Me
 from fedgap.secagg.messages import Adverts, Outcome, Sealed, Survivors, forget_read
 from fedgap.secagg.participant import Participant
 from fedgap.secagg.periods import Periods
-from fedgap.storage import FolderVault, replace, replace_in_parts
+from fedgap.storage import replace, replace_in_parts
 
 Say = Callable[..., None]
 """Told what happened: a kind of event and plain facts about it."""
@@ -156,8 +159,8 @@ class Resident:
         if reply.shape is None or self.workplace.shared is None:
             return
         try:
-            shape = unpack(Shape, bytes.fromhex(reply.shape))
-        except (ValueError, BadBytesError) as error:
+            shape = read_shape(bytes.fromhex(reply.shape))
+        except (ValueError, StatisticsError) as error:
             raise OtherPlanError("The server tells no shape of a row.") from error
         approvals = Approvals(
             folder=self.folder,
@@ -183,7 +186,7 @@ class Resident:
         """Compute what every manifest of this federation has in common; only when there is one to look at."""
         place = self.workplace
         with self.meter.phase("load"):
-            start = start_of(place.task, shape, place.config.federation.seed)
+            start = first_model(place.task, shape, place.config)
         evaluation = read_evaluation(place.config, _bytes(reply.evaluation), start.size)
         self._public_rows(evaluation, start.size)
         return founding_of(place.config, place.shared or b"", shape, start, reply.policy, evaluation)
@@ -201,33 +204,35 @@ class Resident:
         evaluation = read_evaluation(place.config, _bytes(reply.evaluation), manifest.encoding.parameters)
         trail = None
         if evaluation is not None:
-            approved = self.folder.manifests
-            trail = Trail(self.folder.path / "trail", place.config, lambda: [one.manifest for one in approved()])
+            trail = Trail(self.folder.path / "trail", place.config, self._versions)
         seat = manifest.seat_of(self.membership.org)
         with self.meter.phase("load"):
             self._member = become_member(manifest, place, shape, self.folder.path, self._admit, trail=trail)
         me = Me(manifest, seat, self.identity, self.site.limits.threads)
         assert self._vault is not None  # noqa: S101 - opened with this object; tells mypy
         origin = first_manifest(reply) or self.folder.manifests()[0].manifest.digest
+        periods = Periods(place.config.training.rounds, max(1, manifest.periods))
         self._consent = Consent(
             folder=self.folder,
             org=self.membership.org,
             identity=self.identity,
             origin=origin,
-            periods=Periods(place.config.training.rounds, max(1, manifest.periods)),
+            periods=periods,
         )
-        self.settling = SiteSettling.of(self.folder, place, self.identity, self.meter, self.say, origin=origin)
+        self.settling = SiteSettling.of(
+            self.folder, place, self.identity, self.meter, self.say, origin=origin, periods=periods
+        )
         settler = None
         if evaluation is not None and trail is not None:
             public = self._public_rows(evaluation, manifest.encoding.parameters)
-            settler = self.settling.settler(manifest, evaluation, shape, trail, public)
+            earlier = tuple(one for one in self._versions() if one.version < manifest.version)
+            settler = self.settling.settler(manifest, evaluation, shape, trail, public, earlier=earlier)
         self._participant = Participant(
             me, self._vault, self._member, rand=self.rand, simulation=False, settler=settler
         )
         self._force = force
-        membership = self.folder.membership()
-        if membership.server is None:  # pinned from now on
-            self.folder.keep(membership.model_copy(update={"server": manifest.server.hex()}))
+        if self.folder.membership().server is None:  # pinned from now on
+            self.folder.change(lambda before: before.model_copy(update={"server": manifest.server.hex()}))
         self.folder.note_status(
             waiting=None, manifest=manifest.digest.hex(), version=manifest.version, weight=_share(manifest, seat)
         )
@@ -292,7 +297,7 @@ class Resident:
         if participant is None or member is None or settling is None:
             raise NoManifestError("There is no manifest that this site goes along with.")
         if request.purpose == CLAIM:
-            return answered(settling.claims.answer(_body(AskClaim, request)))
+            return answered(settling.claim(_body(AskClaim, request), member.course))
         if request.purpose == ENDED:
             return answered(settling.end(request.body))
         closing = settling.closing(request.body) if request.purpose == "close" else None
@@ -301,7 +306,7 @@ class Resident:
         with self.meter.phase("crypto"):
             reply = participant.handle(request.body)
         if closing is not None:
-            member.catch_up(closing, [signed.manifest for signed in self.folder.manifests()])
+            member.catch_up(closing, self._versions())
             self._keep_model(member)
         elif request.purpose == "statement" and reply is not None:
             settling.stated(request.body, reply)
@@ -312,12 +317,14 @@ class Resident:
             self.look_for_manifest()
         if self._member is None or self._participant is None:
             raise NoManifestError("There is no manifest that this site goes along with.")
-        kept = [*self.folder.manifests(ours=False), *self.folder.manifests()]
-        manifests = [signed.manifest for signed in kept]
         with self.meter.phase("crypto"):
-            self._member.catch_up(_body(Outcome, request), manifests, self._participant.learn)
+            self._member.catch_up(_body(Outcome, request), self._versions(), self._participant.learn)
             self._keep_model(self._member)
         return answered(b"")
+
+    def _versions(self) -> list[Manifest]:
+        """Every version of the manifest that we approved, and those from before we joined, oldest first."""
+        return [signed.manifest for signed in (*self.folder.manifests(ours=False), *self.folder.manifests())]
 
     def _keep_model(self, member: Member) -> None:
         """After the last round, put the common model where the organisation can use it."""

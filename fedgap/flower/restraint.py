@@ -23,7 +23,7 @@ BODY_S = 120.0
 
 MOST_HEAD_BYTES = 1 << 16
 MOST_FROM_ONE = 400
-"""Connections of one address, so that it cannot take all; behind a reverse proxy all have one, and none counts."""
+"""Connections of one address, so that it cannot take all; a reverse proxy may have more, it speaks for many."""
 
 LARGE_BYTES = 1 << 16
 ONE_NODE, EVERYBODY = 2, 6
@@ -75,7 +75,8 @@ class Impatient(Protocol):  # type: ignore[misc]  # see above
         self._patience: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         same = sum(one.client is not None and one.client[:1] == (self.client or ())[:1] for one in self.connections)
-        if self.scheme == "https" and same > MOST_FROM_ONE:
+        is_bounded = handshakes is not None and (self.client or ("",))[0] not in handshakes.proxies
+        if is_bounded and same > MOST_FROM_ONE:
             transport.abort()
         else:
             self._wait()

@@ -21,7 +21,7 @@ from fedgap.errors import FedgapError
 from fedgap.flower import give_back_memory, page
 from fedgap.flower.board import Board, read_rounds
 from fedgap.flower.book import Book, Enrolled
-from fedgap.flower.charter import policy_digest
+from fedgap.flower.charter import policy_digest, read_policy
 from fedgap.flower.cohort import FlowerCohort
 from fedgap.flower.course import Course, plan_digest
 from fedgap.flower.enrolment import ManifestReply, PolicyNotice
@@ -30,6 +30,7 @@ from fedgap.flower.home import Home
 from fedgap.flower.listener import Door, Listener
 from fedgap.flower.office import Office
 from fedgap.flower.policies import Policies
+from fedgap.flower.proxies import LOOPBACK, Behind, Proxies
 from fedgap.flower.restraint import allow_many_files
 from fedgap.flower.roster import EVALUATION, SHAPE, Roster
 from fedgap.flower.sums import Sums
@@ -44,6 +45,11 @@ from fedgap.simulation.sites import open_task
 UPLOAD_BYTES = 64 << 20
 """The largest answer before the model's size is known: statistics of very wide tables."""
 
+
+UNNAMED = (
+    "The proxy at {peer} does not say who calls, so all callers share the limits of one address: let it send "
+    "X-Forwarded-For (server/README.md)."
+)
 
 _OTHER_POLICY = "Put the old text back; from a later period on another may apply: fedgap server policy NEW.toml."
 
@@ -197,6 +203,8 @@ def serve(home: Home, *, say: Callable[[str], None], stopped: Callable[[], bool]
     task, now = open_task(config), dt.datetime.now(dt.UTC)
     with ExitStack() as parts:
         parts.enter_context(storage.locked(home.state))
+        for place in (home.state, home.state / "sums", home.state / "witness", home.model.parent, home.tls):
+            storage.sweep(place)
         book, identity = home.book(), home.identity()
         board = Board(home.state / "status.json", say, rounds=read_rounds(home.state / "status.json"))
         link = SuperLink(home.state)
@@ -209,10 +217,23 @@ def serve(home: Home, *, say: Callable[[str], None], stopped: Callable[[], bool]
         office = Office(service)
         door = Door(link.fleet(), office.application(), office.paths(), link.knows)
         certificate, key = home.certificate_files(operator, now=now)
-        listener = Listener(door, host=operator.host, port=operator.port, certificate=certificate, key=key)
+        proxies = Proxies.at((*operator.proxies, *(LOOPBACK if certificate is None else ())))
+        listener = Listener(
+            Behind(door, proxies, lambda peer: say(UNNAMED.format(peer=peer))),
+            host=operator.host,
+            port=operator.port,
+            certificate=certificate,
+            key=key,
+            proxies=proxies,
+        )
         parts.callback(listener.close)
         parts.callback(link.release)
         say(f"listening on {operator.host} port {listener.port} as {operator.address}")
+
+        def is_to_stop() -> bool:
+            listener.check()
+            return stopped()
+
         gathering = Gathering(
             config=service.reread,
             task=task,
@@ -221,8 +242,8 @@ def serve(home: Home, *, say: Callable[[str], None], stopped: Callable[[], bool]
             roster=roster,
             board=board,
             nodes=service.nodes,
-            cohort=lambda nodes: _cohort(service, nodes, stopped),
-            stopped=stopped,
+            cohort=lambda nodes: _cohort(service, nodes, is_to_stop),
+            stopped=is_to_stop,
             wait_s=operator.wait_s if wait_s is None else wait_s,
         )
         run = TrainingRun(
@@ -244,13 +265,15 @@ def serve(home: Home, *, say: Callable[[str], None], stopped: Callable[[], bool]
 
 
 def _refuse_changes(roster: Roster, config: FederationConfig, policy: str | None) -> None:
-    """Go on only with the settings and the policy that the organisations signed.
+    """Go on only with the settings and the policy that the organisations signed; begin with a policy that can be read.
 
     Raises:
         ChangedPlanError: they were changed while the server did not run.
+        ConfigError: nobody has signed anything, and the policy has problems.
     """
     signed = roster.in_force()
     if signed is None:
+        read_policy(policy)
         return
     if signed.manifest.training != plan_digest(config.document()):
         raise ChangedPlanError("federation.toml has other settings than the manifest that the organisations signed.")

@@ -38,8 +38,8 @@ class SettlingRun:
         accounts: the server's.
         journal: its memory.
         manifest: in force.
-        cohort: makes a cohort that carries a round's number.
-        connected: nodes of connected members, by seat.
+        cohort: makes a cohort of a roster's seats that carries a round's number.
+        connected: nodes of connected members of a roster, by seat.
         check_stopped: raises if the server is to stop.
         close_s: how long to wait, in all, for members that are away after the last round.
         reply_s: the same for a settlement between two rounds, which must not stall them.
@@ -50,8 +50,8 @@ class SettlingRun:
     accounts: Accounts
     journal: FolderJournal
     manifest: Manifest
-    cohort: Callable[[int], FlowerCohort]
-    connected: Callable[[], Mapping[int, int]]
+    cohort: Callable[[Manifest, int], FlowerCohort]
+    connected: Callable[[Manifest], Mapping[int, int]]
     check_stopped: Callable[[], None]
     close_s: float
     reply_s: float
@@ -99,8 +99,9 @@ class SettlingRun:
         seats = {seat: member.id for seat, member in enumerate(self.manifest.members) if member.id not in told}
         if not seats:
             return
-        cohort = self._patient(self.accounts.config.training.rounds, patience_s)
-        self.accounts.ask_with(lambda: cohort)
+        last = self.accounts.config.training.rounds
+        cohort = self._patient(self.manifest, last, patience_s)
+        self.accounts.ask_with(lambda one: cohort if one == self.manifest else self._patient(one, last, patience_s))
         self.accounts.tell_late()
         signatures = {}
         for seat, signature in cohort.ask(ENDED, dict.fromkeys(seats, self.accounts.ledger.show())):
@@ -115,7 +116,7 @@ class SettlingRun:
         self.accounts.settle(period, lambda one: self._claims(one, applied, patience_s))
 
     def _prepare(self, applied: int, patience_s: float) -> None:
-        self.accounts.ask_with(lambda: self._patient(applied, patience_s))
+        self.accounts.ask_with(lambda manifest: self._patient(manifest, applied, patience_s))
 
     def _claims(self, period: int, applied: int, patience_s: float) -> list[Fact]:
         """Ask members for their costs and bound them; who does not answer has none in this period."""
@@ -125,7 +126,7 @@ class SettlingRun:
         asked = AskClaim(period=period, first=rounds[0], last=rounds[-1])
         members = self.manifest.members
         missing = [seat for seat, member in enumerate(members) if (period, member.id) not in ledger.claimed]
-        answers = self._patient(applied, patience_s).ask(CLAIM, dict.fromkeys(missing, pack(asked)))
+        answers = self._patient(self.manifest, applied, patience_s).ask(CLAIM, dict.fromkeys(missing, pack(asked)))
         claims = [read_claim(answer, members[seat], asked, origin=ledger.origin) for seat, answer in sorted(answers)]
         return [fact for claim in claims if claim is not None for fact in self._bounded(claim)]
 
@@ -135,12 +136,15 @@ class SettlingRun:
         bound = self.bound(claim.record)
         return [claim] if bound is None else [claim, bound]
 
-    def _patient(self, applied: int, patience_s: float) -> PatientCohort:
+    def _patient(self, manifest: Manifest, applied: int, patience_s: float) -> PatientCohort:
+        """Whom to ask at the seats of a roster: in force, or one before it, whose members may have left since."""
+        there = {member.id for member in self.manifest.members}
         return PatientCohort(
-            cohort=self.cohort(applied + 1),
-            connected=self.connected,
+            cohort=self.cohort(manifest, applied + 1),
+            connected=lambda: self.connected(manifest),
             patience_s=patience_s,
             check_stopped=self.check_stopped,
+            gone=frozenset(seat for seat, member in enumerate(manifest.members) if member.id not in there),
         )
 
     def _told(self) -> set[OrgId]:

@@ -6,7 +6,7 @@ itself. A ledger that does not extend the one seen before is refused; both signe
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +19,10 @@ from fedgap.contribution.steps import elementwise_step
 from fedgap.crypto import BadBytesError, BadSignatureError, Identity, digest
 from fedgap.crypto.codec import pack, unpack
 from fedgap.flower.claims import AskClaim, claim_of, sign_claim
+from fedgap.flower.course import Course
 from fedgap.flower.enrolment import ManifestReply
 from fedgap.flower.measuring import utility_on
+from fedgap.flower.member import BehindError
 from fedgap.flower.membership import SiteFolder
 from fedgap.flower.meter import Meter
 from fedgap.flower.preparation import Shape
@@ -34,8 +36,8 @@ from fedgap.ledger.shown import ShownCheckpoint, compare
 from fedgap.records import sign_record
 from fedgap.secagg.certificates import Listing
 from fedgap.secagg.directions import Unrounded
-from fedgap.secagg.errors import BadMessageError, BadServerMessageError
-from fedgap.secagg.evaluation import Evaluation, Row, periods_of
+from fedgap.secagg.errors import BadMessageError, BadServerMessageError, OutOfOrderError
+from fedgap.secagg.evaluation import Evaluation, Row
 from fedgap.secagg.manifest import Manifest, SignedManifest
 from fedgap.secagg.messages import Outcome
 from fedgap.secagg.periods import Periods
@@ -43,6 +45,7 @@ from fedgap.secagg.plain import mean_of
 from fedgap.secagg.reaction import NOT_ANSWERED
 from fedgap.secagg.settlement import Close, Reaction, Statement, read_settlement
 from fedgap.secagg.settler import Settler
+from fedgap.secagg.tenures import tenure_of, tenures
 from fedgap.simulation.contribution import server_step
 from fedgap.simulation.federate import server_rule
 from fedgap.simulation.shards import read_rows
@@ -107,7 +110,7 @@ class SiteAssessor:
     """Recomputes directions (see `fedgap.secagg.inspection.Assessor`).
 
     Attributes:
-        manifest: in force.
+        manifests: every version, in force or not any more.
         workplace: the installed task.
         shape: that everybody's model fits.
         trail: the models.
@@ -115,7 +118,7 @@ class SiteAssessor:
         public: rows that everybody has, if contributions are measured on such; else rows are shown.
     """
 
-    manifest: Manifest
+    manifests: Sequence[Manifest]
     workplace: Workplace
     shape: Shape
     trail: Trail
@@ -128,12 +131,13 @@ class SiteAssessor:
         with self.meter.phase("evaluate"):
             use_threads(self.workplace.limits.threads)
             found = self.trail.step(listing.plan.round)
-            if found is None or found[2].plan != listing.plan:
+            manifest = next((one for one in self.manifests if one.digest == listing.plan.manifest), None)
+            if found is None or manifest is None or found[2].plan != listing.plan:
                 return ()
             before, after, outcome = found
             total = np.frombuffer(outcome.total, dtype="<u4")
-            mean = mean_of(self.manifest, total, seats=listing.seats, clip=listing.plan.clip).update
-            step = elementwise_step(server_step(server_rule(self.workplace.config)), after.state.second)
+            mean = mean_of(manifest, total, seats=listing.seats, clip=listing.plan.clip).update
+            step = elementwise_step(server_step(server_rule(self.workplace.config)), after.state.second[:])
             try:
                 parts = self._on(rows)
                 made = directions(parts, before.state.model, after.state.model, mean, step)
@@ -147,7 +151,7 @@ class SiteAssessor:
                 read_rows(rows) if self.public is None else self.public
             )
             seed = self.workplace.config.federation.seed
-            self._utilities = (rows, openings(utility, self.manifest.openings, seed))
+            self._utilities = (rows, openings(utility, self.manifests[-1].openings, seed))
         return self._utilities[1]
 
 
@@ -200,7 +204,8 @@ class SiteSettling:
     _trail: Trail | None = None
     _witness: Witness | None = None
     _server: bytes = b""
-    _periods: Periods = field(default_factory=lambda: Periods(1, 1))
+    _versions: tuple[Manifest, ...] = ()
+    _periods: Periods
 
     @classmethod
     def of(
@@ -212,27 +217,62 @@ class SiteSettling:
         say: Callable[..., None],
         *,
         origin: bytes,
+        periods: Periods,
     ) -> Self:
         """Put the parts together."""
         claims = Claims(folder=folder.path, workplace=workplace, identity=identity, origin=origin)
         return cls(
-            folder=folder, workplace=workplace, identity=identity, meter=meter, say=say, claims=claims, origin=origin
+            folder=folder,
+            workplace=workplace,
+            identity=identity,
+            meter=meter,
+            say=say,
+            claims=claims,
+            origin=origin,
+            _periods=periods,
         )
 
     def settler(
-        self, manifest: Manifest, evaluation: Evaluation, shape: Shape, trail: Trail, public: Rows | None
+        self,
+        manifest: Manifest,
+        evaluation: Evaluation,
+        shape: Shape,
+        trail: Trail,
+        public: Rows | None,
+        *,
+        earlier: tuple[Manifest, ...],
     ) -> Settler:
-        """Make what the protocol needs of us."""
-        self._trail, self._server = trail, manifest.server
+        """Make what the protocol needs of us; `earlier` are the versions before the one in force."""
+        self._trail, self._server, self._versions = trail, manifest.server, (*earlier, manifest)
         self._witness = Witness(
             folder=self.folder.path, org=self.workplace.org, identity=self.identity, server=manifest.server
         )
         assessor = SiteAssessor(
-            manifest=manifest, workplace=self.workplace, shape=shape, trail=trail, meter=self.meter, public=public
+            manifests=self._versions,
+            workplace=self.workplace,
+            shape=shape,
+            trail=trail,
+            meter=self.meter,
+            public=public,
         )
-        self._settler = Settler(evaluation=evaluation, assessor=assessor, origin=self.origin, cosign=self._witness)
-        self._periods = periods_of(manifest, evaluation)
+        self._settler = Settler(
+            evaluation=evaluation, assessor=assessor, origin=self.origin, cosign=self._witness, earlier=earlier
+        )
         return self._settler
+
+    def claim(self, asked: AskClaim, course: Course) -> bytes:
+        """Claim a period's costs once it is over here: what is said is said for good.
+
+        Raises:
+            OutOfOrderError: there is no such period.
+            BehindError: sums of it are not here yet.
+        """
+        rounds = self._periods.rounds_of(asked.period) if asked.period <= self._periods.count else ()
+        if not rounds or (asked.first, asked.last) != (rounds[0], rounds[-1]):
+            raise OutOfOrderError("Costs are asked for of rounds that are no period.")
+        if course.applied + 1 < asked.last:
+            raise BehindError(course.standpoint, wanted=asked.last)
+        return self.claims.answer(asked)
 
     @property
     def is_over(self) -> bool:
@@ -262,7 +302,11 @@ class SiteSettling:
         self.say("settled", **facts)
         self.folder.note_status(settled=facts)
         if said.final and reaction.code in {"", NOT_ANSWERED}:
-            self._trail.forget(self._periods.rounds_of(said.period)[-1])
+            over = tenure_of(tenures(self._versions), said.manifest)
+            assert over is not None  # noqa: S101 - the participant has answered it; tells mypy
+            rounds = self._periods.rounds_of(said.period)
+            later = {manifest.digest for manifest in over.later}
+            self._trail.forget(self._trail.last_before(rounds, later))
 
     def end(self, shown: bytes) -> bytes:
         """Keep and co-sign the ledger's last checkpoint; nothing more comes after it."""

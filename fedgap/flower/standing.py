@@ -41,10 +41,11 @@ def approve_manifest(path: Path, digest: str) -> None:
     wanted = digest.strip().lower()
     if len(wanted) != _DIGEST_LETTERS or set(wanted) - set("0123456789abcdef"):
         raise UsageError("This is no digest of a manifest.", remedy="Copy the 64 letters that the client printed.")
-    folder = SiteFolder(load_site(path).folder)
-    membership = folder.membership()
-    if wanted not in membership.manifests:
-        folder.keep(membership.model_copy(update={"manifests": [*membership.manifests, wanted]}))
+
+    def approve(before: Membership) -> Membership:
+        return before.model_copy(update={"manifests": list(dict.fromkeys([*before.manifests, wanted]))})
+
+    SiteFolder(load_site(path).folder).change(approve)
 
 
 def end_membership(path: Path) -> Membership:
@@ -55,9 +56,7 @@ def end_membership(path: Path) -> Membership:
     """
     folder = SiteFolder(load_site(path).folder)
     with folder.alone():
-        membership = folder.membership()
-        folder.keep(membership.model_copy(update={"left": now_text()}))
-    return membership
+        return folder.change(lambda before: before.model_copy(update={"left": now_text()}))
 
 
 def _work(metering: Path) -> list[dict[str, Any]]:

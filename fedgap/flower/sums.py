@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedgap import storage
 from fedgap.config import FederationConfig
+from fedgap.flower.column import room_in
 from fedgap.flower.course import Course, apply
 from fedgap.secagg.manifest import Manifest
 from fedgap.secagg.messages import Outcome
@@ -97,7 +98,7 @@ class Sums:
         config: FederationConfig,
     ) -> Course:
         try:
-            return apply(course, outcome, versions[outcome.plan.manifest], config)[0]
+            return apply(course, outcome, versions[outcome.plan.manifest], config, room=room_in(self._folder))[0]
         except (KeyError, ValueError) as error:
             raise DamagedFileError(f"{self._path(round_)} does not follow from the sums before.") from error
 

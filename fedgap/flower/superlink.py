@@ -7,6 +7,7 @@ Flower keeps messages and nodes in memory here, and the chunks of arrays as file
 and what an earlier process left behind when this one starts: then nodes come online anew, under other numbers.
 """
 
+import datetime as dt
 import logging
 import threading
 import time
@@ -20,7 +21,7 @@ from flwr.app import Message, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.app.metadata import Metadata
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
-from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate import InMemoryLinkState, LinkStateFactory
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import (
@@ -88,7 +89,7 @@ class SuperLink:
         objects = ObjectStoreFactory()
         objects.store_instance = self._transit
         self._factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, get_federation_manager(), objects)
-        self.state: LinkState = self._factory.state()
+        self.state = self._in_memory()
         self.run, self._task = self._begin_run()
         self._arriving: dict[str, Message] = {}
         self._allowance = Allowance()
@@ -97,9 +98,6 @@ class SuperLink:
         self.last_s = 0.0
         self._fleet = FleetCalls(self._factory, self._transit, self._allowance, self._holding, self._note_arrival)
         self._keys: set[bytes] = set()
-        self._ended = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, name="fedgap-heartbeat", daemon=True)
-        self._pulse.start()
 
     def knows(self, key: bytes) -> bool:
         """Tell whether a request's header names the key of an admitted node; Flower checks its signature then."""
@@ -235,8 +233,6 @@ class SuperLink:
     def close(self) -> None:
         """End the run."""
         self.release()
-        self._ended.set()
-        self._pulse.join()
         self.state.finish_task(self._task, SubStatus.STOPPED, "")
 
     def _whole(self, name: str, reply: str, most_bytes: int) -> Arrived | None:
@@ -265,11 +261,23 @@ class SuperLink:
     def _erase(self, name: str, reply: str) -> None:
         self._arriving.pop(name, None)
         self._allowance.end(name)
+        answer = reply or self.state.message_ins_id_to_message_res_id.get(name, "")  # perhaps nobody looked at it yet
         self.state.delete_messages(message_ins_ids={name})
-        for part in (name, reply):
-            if part:
-                with suppress(NoObjectInStoreError):
-                    self.state.object_store.delete(part)
+        for part in filter(None, (name, answer)):
+            self._end_sending(part)
+            with suppress(NoObjectInStoreError):
+                self.state.object_store.delete(part)
+
+    def _end_sending(self, root: str) -> None:
+        """Forget what was still to come of a message; Flower does that only if it is asked for it again."""
+        session = self.state._object_push_session_by_root.get(root)  # noqa: SLF001 - no public name
+        if session is not None:
+            self.state._cleanup_push_session(session, cleanup_messages=False)  # noqa: SLF001 - same
+
+    def _in_memory(self) -> InMemoryLinkState:
+        state = self._factory.state()
+        assert isinstance(state, InMemoryLinkState)  # noqa: S101 - by the name of its database; tells mypy
+        return state
 
     def _begin_run(self) -> tuple[int, int]:
         """Open the one run of this process. Clients never fetch an application, so it names none."""
@@ -286,8 +294,13 @@ class SuperLink:
         task = self.state.get_run_info(run_ids=[run])[0].primary_task_id
         if task is None or not self.state.claim_task(task) or not self.state.activate_task(task):
             raise FedgapError("Flower's state did not begin a run.")
+        self._keep_for_ever(task)
         return run, task
 
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_S):
-            self.state.acknowledge_task_heartbeat(self._task)
+    def _keep_for_ever(self, task: int) -> None:
+        """Let the run last as long as this process.
+
+        Flower ends a run for good when the wall clock says that its process was silent for a minute: after a clock
+        that was set, or a machine that slept, nobody could be asked anything any more.
+        """
+        self.state.task_token_store[task].active_until = dt.datetime.max.replace(tzinfo=dt.UTC)

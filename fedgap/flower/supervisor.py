@@ -70,6 +70,7 @@ class Supervisor:
         if folder.ended.exists():
             return self.tell({"event": "ended"})
         with folder.alone():
+            folder.tidy()
             live_in(folder.flower)
             while True:
                 began = time.monotonic()

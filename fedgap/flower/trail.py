@@ -4,12 +4,13 @@ From them follows every model in between, so that a member can recompute any dir
 settled period needed is erased.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from fedgap import storage
 from fedgap.config import FederationConfig
 from fedgap.crypto import BadBytesError
+from fedgap.flower.column import room_in
 from fedgap.flower.course import Course, apply
 from fedgap.flower.coursefile import load_course, save_course
 from fedgap.secagg.manifest import Manifest
@@ -23,7 +24,7 @@ class Trail:
     Args:
         folder: where.
         config: the server's step.
-        manifests: gives every version that was approved here.
+        manifests: gives every version that is known here.
     """
 
     def __init__(self, folder: Path, config: FederationConfig, manifests: Callable[[], Sequence[Manifest]]) -> None:
@@ -57,12 +58,21 @@ class Trail:
             if outcome is None or outcome.plan.manifest not in manifests:
                 return None
             try:
-                course, _ = apply(before, outcome, manifests[outcome.plan.manifest], self._config)
+                manifest = manifests[outcome.plan.manifest]
+                course, _ = apply(before, outcome, manifest, self._config, room=room_in(self._folder))
             except ValueError:
                 return None
             self._at = course
             if course.applied == round_:
                 return before, course, outcome
+
+    def last_before(self, rounds: range, manifests: Collection[bytes]) -> int:
+        """The last of these rounds before the first one that ran under one of these manifests."""
+        for round_ in rounds:
+            outcome = self._outcome(round_)
+            if outcome is not None and outcome.plan.manifest in manifests:
+                return round_ - 1
+        return rounds[-1]
 
     def forget(self, last: int) -> None:
         """Erase what only rounds up to this one need; the way begins behind it then."""

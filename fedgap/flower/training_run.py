@@ -26,12 +26,13 @@ from fedgap.flower.accounts import Accounts
 from fedgap.flower.board import Board, RoundLine
 from fedgap.flower.charter import Founding, read_policy
 from fedgap.flower.cohort import FlowerCohort
+from fedgap.flower.column import room_in
 from fedgap.flower.contract import ROUND_PURPOSES, SUMS
 from fedgap.flower.course import Course, Standing, apply, begin, plan_next
 from fedgap.flower.coursefile import shelve, unshelve
+from fedgap.flower.first_model import first_model
 from fedgap.flower.gathering import Gathering, MissingOrganisationsError, RosterChangedError
 from fedgap.flower.policies import Policies
-from fedgap.flower.preparation import start_of
 from fedgap.flower.roster import Roster
 from fedgap.flower.server_ledger import ServerLedger
 from fedgap.flower.settling_run import SettlingRun
@@ -201,8 +202,8 @@ class TrainingRun:
         config, manifest = accounts.config, self.roster.versions()[-1].manifest
         days = (config.settlement or Settlement()).close_days
 
-        def cohort(number: int) -> FlowerCohort:
-            made = self._cohort(manifest, {})
+        def cohort(roster: Manifest, number: int) -> FlowerCohort:
+            made = self._cohort(roster, {})
             made.number = (number, 0)
             return made
 
@@ -211,7 +212,7 @@ class TrainingRun:
             journal=journal,
             manifest=manifest,
             cohort=cohort,
-            connected=lambda: self._connected(manifest),
+            connected=self._connected,
             check_stopped=self.gathering.check_stopped,
             close_s=min(self.gathering.wait_s, days * 86400.0),
             reply_s=(config.secagg or SecAgg()).reply_timeout_s,
@@ -242,7 +243,7 @@ class TrainingRun:
         """Compute where the federation stands, from w_0 and the sums; write down what is not in the ledger."""
         manifests = [signed.manifest for signed in self.roster.versions()]
         self.board.begin("computing the model from the sums")
-        vector = start_of(self.gathering.task, founding.shape, founding.config.federation.seed)
+        vector = first_model(self.gathering.task, founding.shape, founding.config)
         start = begin(vector, manifests[0].encoding)
         accounts.begin(Server(manifests[-1], self.identity, self.threads), start)
         return self.sums.replay(start, manifests, founding.config, accounts.add)
@@ -262,7 +263,7 @@ class TrainingRun:
         del opened
         plan, seats = outcome.plan, [survivor.seat for survivor in outcome.survivors]
         before = unshelve(self.shelf, course)
-        after, mean = apply(before, outcome, manifest, founding.config)
+        after, mean = apply(before, outcome, manifest, founding.config, room=room_in(self.state))
         if not np.isfinite(after.state.model).all():
             raise DivergedError(
                 f"The common model is not finite after round {number}.", remedy="Lower server.lr or training.lr."

@@ -5,6 +5,7 @@ transactions for each of them; this is its store in memory, except that a large 
 """
 
 import errno
+import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 
 from fedgap.storage import DiskFullError, StorageError, make_folder
+
+_log = logging.getLogger(__name__)
 
 ON_DISK_BYTES = 1 << 16
 """From this size on an object is a file."""
@@ -50,7 +53,9 @@ class Transit(InMemoryObjectStore):
             path.unlink(missing_ok=True)
             self._put_off(object_id)
             kind = DiskFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
-            raise kind(f"A message cannot be kept in {self._folder} ({error.strerror}).") from error
+            cause = f"A message cannot be kept in {self._folder} ({error.strerror})."
+            _log.warning(cause)  # Flower only tells the node that its answer was not taken
+            raise kind(cause) from error
         with self.lock_store:
             entry = self.store.get(object_id)
             if entry is None:  # nobody waits for it any more

@@ -115,7 +115,6 @@ def _shown(desk: Desk, period: int) -> tuple[Shown, ...]:
             entries=proposal.entries,
         )
         for round_ in desk.opened_rounds(period)
-        if desk.dossier(round_).listing.plan.manifest == desk.manifest.digest
         for proposal in desk.proposals(round_)
         if not proposal.reason
     )

@@ -24,9 +24,9 @@ from fedgap.crypto.codec import unpack
 from fedgap.errors import FedgapError
 from fedgap.flower.charter import CharterError, check_manifest, founding_of
 from fedgap.flower.course import Course, apply, begin
+from fedgap.flower.first_model import first_model
 from fedgap.flower.limits import TaskNotAllowedError
 from fedgap.flower.measuring import prepared, utility_on, witness_key
-from fedgap.flower.preparation import start_of
 from fedgap.flower.witness_case import Attested, Shown, WitnessCase
 from fedgap.flower.workplace import told
 from fedgap.learning.task import Task
@@ -90,11 +90,14 @@ class Witness:
         except (SecaggError, CharterError, ValueError) as error:
             raise CaseRefusedError(f"The case does not hold together: {error}") from error
         parts = self._parts(case, config, task, manifest)
+        versions = _versions(case)
         for shown in case.directions:
             if not (1 <= shown.round <= len(moved) and 1 <= shown.slot <= len(parts)):
                 raise CaseRefusedError("The case names a direction of no round.")
-            ours = _direction(case, config, manifest, parts[shown.slot - 1], moved[shown.round - 1])
-            _compare(manifest, case, shown, ours, case.sums[shown.round - 1])
+            outcome = case.sums[shown.round - 1]
+            ran_under = versions[outcome.plan.manifest]
+            ours = _direction(case, config, ran_under, parts[shown.slot - 1], moved[shown.round - 1])
+            _compare(ran_under, case, shown, ours, outcome)
         return Attested(period=case.period, signatures=self._sign(case.directions))
 
     def _read(self, content: bytes) -> WitnessCase:
@@ -148,7 +151,7 @@ def _pair(entry: bytes) -> tuple[bytes, bytes]:
 
 def _checked(case: WitnessCase, config: FederationConfig, task: Task) -> Manifest:
     """Give the manifest in force, once all of them say what was agreed and are signed by their members."""
-    start = start_of(task, case.shape, config.federation.seed)
+    start = first_model(task, case.shape, config)
     founding = founding_of(config, case.shared, case.shape, start, case.policy or None, case.evaluation)
     for place, signed in enumerate(case.manifests):
         check_manifest(signed.manifest, founding, None)
@@ -161,10 +164,15 @@ def _checked(case: WitnessCase, config: FederationConfig, task: Task) -> Manifes
     return case.manifests[-1].manifest
 
 
+def _versions(case: WitnessCase) -> dict[bytes, Manifest]:
+    """Every manifest of the case, by its digest."""
+    return {signed.manifest.digest: signed.manifest for signed in case.manifests}
+
+
 def _replayed(case: WitnessCase, config: FederationConfig, task: Task) -> list[tuple[Course, Course]]:
     """Compute the models before and after every round, from sums that tau members agreed on."""
-    manifests = {signed.manifest.digest: signed.manifest for signed in case.manifests}
-    course = begin(start_of(task, case.shape, config.federation.seed), case.manifests[0].manifest.encoding)
+    manifests = _versions(case)
+    course = begin(first_model(task, case.shape, config), case.manifests[0].manifest.encoding)
     moved = []
     for outcome in case.sums:
         manifest = manifests.get(outcome.plan.manifest)
@@ -182,11 +190,9 @@ def _direction(
     """What our own rows give for a round, float64, shape (d,)."""
     before, after = moved
     outcome = case.sums[before.applied]
-    if outcome.plan.manifest != manifest.digest:
-        raise CaseRefusedError(f"Round {after.applied} ran under an older manifest; nothing of it is opened.")
     total, seats = np.frombuffer(outcome.total, dtype="<u4"), [one.seat for one in outcome.survivors]
     mean = mean_of(manifest, total, seats=seats, clip=before.clip).update
-    step = elementwise_step(server_step(server_rule(config)), after.state.second)
+    step = elementwise_step(server_step(server_rule(config)), after.state.second[:])
     try:
         return direction(part, before.state.model, after.state.model, mean, step).unrounded
     except UtilityError as error:

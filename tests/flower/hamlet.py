@@ -1,21 +1,28 @@
 """A whole federation in this process, over TLS on loopback: the server in one thread, each site in another."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fedgap.config.site import load_site
 from fedgap.crypto import system
 from fedgap.flower import desk_work
+from fedgap.flower.charter import Founding
 from fedgap.flower.desk import Desk
 from fedgap.flower.egress import EgressLog
+from fedgap.flower.gathering import Gathering
+from fedgap.flower.home import Home
 from fedgap.flower.join import begin_joining, end_joining
 from fedgap.flower.membership import SiteFolder
 from fedgap.flower.meter import Machine, Meter
 from fedgap.flower.node import make_node
 from fedgap.flower.resident import Resident
+from fedgap.secagg.manifest import SignedManifest
 from tests.flower.serving import Served
 
 
@@ -102,3 +109,25 @@ def settle_in(server: Served, folder: Path, org: str, rows: str, *, now_s: float
     site = Site(place)
     site.join(desk_work.invite(server.home, org, confirm=False, now_s=now_s).text, now_s=now_s)
     return site
+
+
+def hold_rounds(patch: pytest.MonkeyPatch, home: Home, until: Mapping[int, Callable[[], object]]) -> None:
+    """Let no round begin after so many sums before something holds; newcomers are looked after meanwhile.
+
+    Rounds of a test take no time on a fast machine: what is to happen on the way must not depend on being faster.
+    """
+    real = Gathering.amend
+
+    def amend(self: Gathering, founding: Founding) -> SignedManifest | None:
+        found = real(self, founding)
+        while any(_sums(home) >= count and not holds() for count, holds in until.items()):
+            self.check_stopped()
+            time.sleep(0.02)
+            found = real(self, founding) or found
+        return found
+
+    patch.setattr(Gathering, "amend", amend)
+
+
+def _sums(home: Home) -> int:
+    return len(list((home.state / "sums").glob("*.bin")))

@@ -1,12 +1,13 @@
 """A server in this process, over TLS on loopback, for tests of its door; and the fingerprints of an honest site."""
 
 import datetime as dt
+import random
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ def now() -> dt.datetime:
 
 
 def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody has at the moment, and that no outgoing connection is given in the next: below those."""
+    while True:
+        port = random.randrange(10_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def without_data(federation: Path) -> str:
@@ -113,7 +115,8 @@ def served(home: Home) -> Iterator[Served]:
         yield server
     finally:
         server.stop.set()
-        thread.join(30)
+        thread.join(120)
+        assert not thread.is_alive(), "the server does not end"
 
 
 def enrol(server: Served, invite: Invite, *, secret: bytes, key: NodeKey) -> httpx.Response:

@@ -17,6 +17,7 @@ from fedgap.flower.cohort import purpose_of
 from fedgap.flower.contract import SHAPE, STATISTICS, SUMS, Reply, Request
 from fedgap.flower.desk import Desk
 from fedgap.flower.enrolment import ApproveRequest, ManifestReply
+from fedgap.flower.first_model import first_model
 from fedgap.flower.membership import Membership, SiteFolder
 from fedgap.flower.meter import Machine, Meter
 from fedgap.flower.resident import Resident
@@ -200,7 +201,7 @@ class Village:
         """Run rounds up to this one; give where the server then stands."""
         assert self.shape is not None
         server = Server(manifest, self.server_key, 1)
-        start = preparation.start_of(open_task(self.config), self.shape, self.config.federation.seed)
+        start = first_model(open_task(self.config), self.shape, self.config)
         stands = course.begin(start, manifest.encoding)
         for outcome in self.outcomes:
             stands, _ = course.apply(stands, outcome, manifest, self.config)

@@ -1,5 +1,7 @@
 """The operator's book: codes work once, nothing is lost, two processes may write at the same time."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from fedgap.crypto import Identity, digest
 from fedgap.flower.book import Book, KeyTakenError, UnknownOrganisationError
 from fedgap.flower.enrolment import EnrolRequest, Invite, InviteExpiredError, InviteUsedError, sign_enrolment
 from fedgap.ids import FederationId, OrgId
-from fedgap.storage import DamagedFileError
+from fedgap.storage import DamagedFileError, StorageError
 
 ASH, BIRCH = OrgId("ash"), OrgId("birch")
 LATER_S = 1000
@@ -109,6 +111,20 @@ def test_a_copy_is_whole_and_private_and_the_code_is_not_in_the_file(book: Book,
     assert b"c" * 16 not in (tmp_path / "copy").read_bytes()
     book.drop("name")
     assert book.kept("name") is None
+
+
+def test_whoever_only_reads_waits_for_nobody(book: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers may ask for the manifest as often as they like: the server's rounds read the book too."""
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *place, **settings: real(*place, **settings | {"timeout": 0.0}))
+    with closing(real(tmp_path / "book.sqlite", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO kept VALUES ('half', x'00')")
+
+        assert [one.org for one in book.organisations()] == [ASH]
+        assert (book.kept("half"), book.signatures(bytes(32))) == (None, [])
+        with pytest.raises(StorageError):
+            book.keep("other", b"")
 
 
 def test_something_else_is_not_taken_for_a_book(tmp_path: Path) -> None:

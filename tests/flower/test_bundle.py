@@ -13,7 +13,8 @@ from fedgap.crypto import BadBytesError, encode
 from fedgap.flower import calls, contract, fleet_calls
 from fedgap.flower.bundle import OBJECTS_HEADER, bundle, unbundle
 from fedgap.flower.contract import SMALL_BYTES
-from fedgap.flower.fleet import Fleet, LinkLostError
+from fedgap.flower.fleet import Fleet
+from fedgap.flower.outbound import LinkLostError
 from tests.flower.test_superlink import Line, ask
 
 

@@ -5,18 +5,21 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from fedgap.crypto import new_node_key
 from fedgap.crypto.certificates import Certificate, fingerprint, new_ca, server_certificate
 from fedgap.errors import FedgapError
 from fedgap.flower import desk as desks
 from fedgap.flower.desk import Desk, fetch_ca
 from fedgap.flower.egress import EgressLog, read_egress
 from fedgap.flower.enrolment import ApproveRequest, Invite
+from fedgap.flower.fleet import Fleet
+from fedgap.flower.outbound import LinkLostError
 from fedgap.ids import FederationId, OrgId
 
 NOW = dt.datetime.now(dt.UTC)
@@ -26,13 +29,15 @@ APPROVAL = ApproveRequest(organisation="ash", manifest="ab" * 32, signature="cd"
 class Answers(BaseHTTPRequestHandler):
     """Gives every request the same answer."""
 
-    status, body = 200, b"{}"
+    status, body, encoding = 200, b"{}", ""
 
     def do_GET(self) -> None:
         """Answer."""
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(self.status)
         self.send_header("content-length", str(len(self.body)))
+        if self.encoding:
+            self.send_header("content-encoding", self.encoding)
         self.end_headers()
         self.wfile.write(self.body)
 
@@ -49,9 +54,9 @@ def ca() -> Certificate:
 
 
 @contextmanager
-def served(folder: Path, ca: Certificate | None, status: int, body: bytes) -> Iterator[str]:
+def served(folder: Path, ca: Certificate | None, status: int, body: bytes, encoding: str = "") -> Iterator[str]:
     """A server on loopback with a certificate of this CA, or without TLS; gives its address as invitations have it."""
-    handler = type("Handler", (Answers,), {"status": status, "body": body})
+    handler = type("Handler", (Answers,), {"status": status, "body": body, "encoding": encoding})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if ca is not None:
         own = server_certificate(ca, ["127.0.0.1"], now=NOW)
@@ -87,7 +92,7 @@ def asked(
     ("status", "body", "code"),
     [
         (403, b"", "link.not-admitted"),
-        (407, b"", "link.not-admitted"),
+        (407, b"", "link.proxy"),
         (410, b'{"error": "enrol.expired"}', "enrol.expired"),
         (409, b'{"error": "enrol.refused"}', "enrol.refused"),
         (400, b'{"error": "enrol.bad-request"}', "client.server-refuses"),
@@ -105,6 +110,19 @@ def test_what_the_server_says_becomes_a_typed_error(
 
     assert error is not None
     assert error.code == code
+
+
+def test_an_answer_that_is_not_packed_as_it_says_is_a_lost_link(tmp_path: Path, ca: Certificate) -> None:
+    """Proxies that look into what passes do that; it must not end the client."""
+    with served(tmp_path, ca, 200, b"not gzip", "gzip") as address, EgressLog(tmp_path / "log", to=address) as log:
+        with pytest.raises(FedgapError) as odd:
+            Desk(address, ca=ca.certificate.decode(), egress=log).manifest()
+        with (
+            closing(Fleet(address, ca=ca.certificate, key=new_node_key(), moved=lambda *_: None)) as fleet,
+            pytest.raises(LinkLostError),
+        ):
+            fleet.connect(earlier=None)
+    assert odd.value.code == "link.lost"
 
 
 def test_a_signature_is_in_the_egress_log_also_if_the_server_refuses_it(tmp_path: Path, ca: Certificate) -> None:

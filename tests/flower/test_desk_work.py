@@ -106,6 +106,22 @@ def test_what_is_backed_up_is_restored_and_nothing_is_written_over(home: Home, t
         desk_work.restore(copy, new)
 
 
+@pytest.mark.parametrize(("rows", "kept"), [("rows/evaluation.csv", True), ("../evaluation.csv", False)])
+def test_evaluation_rows_are_backed_up_where_they_are_in_the_servers_folder(
+    home: Home, tmp_path: Path, rows: str, *, kept: bool
+) -> None:
+    """Without them the restored server could not go on: they are committed to."""
+    home.federation.write_text(home.federation.read_text() + f'[evaluation]\ndata = "{rows}"\n')
+    path = home.folder / rows
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("a,b,y\n1,2,0\n")
+    desk_work.backup(home, tmp_path / "copy.tar.gz")
+    made = desk_work.restore(tmp_path / "copy.tar.gz", tmp_path / "other" / "new")
+
+    assert (made.folder / rows).exists() == kept
+    assert not kept or (made.folder / rows).read_text() == path.read_text()
+
+
 def test_a_backup_that_is_cut_short_or_something_else_restores_nothing(home: Home, tmp_path: Path) -> None:
     copy = tmp_path / "copy.tar.gz"
     desk_work.backup(home, copy)

@@ -17,8 +17,9 @@ from fedgap.crypto import Identity
 from fedgap.crypto.certificates import node_key_pem
 from fedgap.flower import desk_work, enrolment
 from fedgap.flower.enrolment import APPROVE, CA, ENROL, HEALTH, MANIFEST, MOST_BODY_BYTES, EnrolReply, ManifestReply
-from fedgap.flower.fleet import BusyKeyError, Fleet, LinkLostError, NotAdmittedError, WrongCertificateError
+from fedgap.flower.fleet import BusyKeyError, Fleet, NotAdmittedError
 from fedgap.flower.listener import FLEET, MOST_FLEET_BYTES, WRITES_A_MINUTE
+from fedgap.flower.outbound import LinkLostError, WrongCertificateError
 from fedgap.flower.restraint import Budget
 from tests.flower.serving import Served, enrol, home_in, new_node_key, served
 

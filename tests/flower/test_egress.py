@@ -1,6 +1,7 @@
 """The egress log: every message in it before it leaves, nothing lost by a power cut, a full disk stops what leaves."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -75,6 +76,32 @@ def test_a_full_disk_is_an_error_before_the_message_leaves() -> None:
         pytest.skip("this system has no /dev/full")
     with EgressLog(full, to=TO) as log, pytest.raises(StorageError):
         log.note("relay", b"masked")
+
+
+def test_a_line_that_found_no_room_harms_none_that_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaves once there is room again must be readable: it has left."""
+    write = io.FileIO.write
+
+    class Full(io.FileIO):
+        """A file on a disk that takes ten more bytes."""
+
+        def write(self, content: bytes) -> int:  # type: ignore[override]  # bytes is all that comes
+            return write(self, content[:10])
+
+        def truncate(self, size: int | None = None) -> int:
+            """Not possible either."""
+            del size
+            raise OSError
+
+    with EgressLog(tmp_path / "egress.jsonl", to=TO) as log:
+        log.note("first", b"1")
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "_file", Full(log._file.fileno(), "r+", closefd=False))
+            with pytest.raises(StorageError):
+                log.note("relay", b"masked")
+        log.note("second", b"22")
+
+    assert [line["purpose"] for line in read_egress(log.path)] == ["first", "second"]
 
 
 def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ Fails first when Flower is upgraded: read it before raising the bound in pyproje
 
 import inspect
 import ssl
+import subprocess
+import sys
 import time
 from importlib.metadata import version
 from typing import Any
@@ -26,17 +28,19 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedgap.crypto import new_node_key
-from fedgap.flower import contract
+from fedgap.flower import PIECE_BYTES, contract
+from fedgap.flower.contract import HEARTBEAT_S
 from fedgap.flower.fleet import (
-    HEARTBEAT_S,
+    BEAT_AGAIN_S,
+    BEAT_S,
     BusyKeyError,
+    CutShortError,
     Fleet,
     GoneError,
-    LinkLostError,
     NotAdmittedError,
     _refused,
-    lost,
 )
+from fedgap.flower.outbound import LinkLostError, OutboundProxyError, lost, trusting
 
 CALLS = (
     "ActivateNode",
@@ -87,12 +91,15 @@ def test_requests_and_answers_have_the_fields_the_client_reads() -> None:
         assert wanted <= set(message.DESCRIPTOR.fields_by_name), message.DESCRIPTOR.name
 
 
-def test_the_heartbeat_is_the_shortest_that_flower_allows() -> None:
-    assert constant.HEARTBEAT_MIN_INTERVAL == HEARTBEAT_S
+def test_a_heartbeat_may_be_lost_four_times_before_a_site_counts_as_away() -> None:
+    """Each trial ends after Flower's own time limit of a heartbeat."""
+    assert constant.HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_S <= constant.HEARTBEAT_MAX_INTERVAL
+    lost_s = BEAT_S + 4 * (constant.HEARTBEAT_CALL_TIMEOUT + BEAT_AGAIN_S)
+    assert lost_s < constant.HEARTBEAT_PATIENCE * HEARTBEAT_S
 
 
 def test_a_client_speaks_https_with_the_ca_it_is_given_and_takes_proxies_from_the_environment() -> None:
-    client = FleetHttpClient.from_server_address("127.0.0.1:1", insecure=False, root_certificates=None, interceptors=[])
+    client = FleetHttpClient("https://127.0.0.1:1", interceptors=[], verify=trusting(None))
 
     assert client._base_url == "https://127.0.0.1:1"
     assert client._client.trust_env
@@ -101,6 +108,39 @@ def test_a_client_speaks_https_with_the_ca_it_is_given_and_takes_proxies_from_th
     fleet = Fleet("https://127.0.0.1:1", ca=None, key=new_node_key(), moved=lambda *_: None)
     assert not fleet._client._client.follow_redirects, "what is meant for the server goes to no other host"
     assert fleet.close() is False
+
+
+PIECES = """
+import fedgap.flower
+from flwr.app import Array
+from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.proto.node_pb2 import Node
+
+array = Array("uint8", (5_000_000,), "raw", bytes(5_000_000))
+for _, piece in array.slice_array():
+    about = {"run_id": 2**64 - 1, "object_id": "f" * 64, "session_id": "f" * 64}
+    call = PushObjectRequest(node=Node(node_id=2**64 - 1), object_content=piece.deflate(), **about)
+    print(len(call.SerializeToString()))
+"""
+
+
+def test_a_large_array_is_cut_into_pieces_that_reverse_proxies_take_by_default() -> None:
+    """Flower reads the size from the environment when it is imported, so this looks into a process of its own."""
+    told = subprocess.run([sys.executable, "-c", PIECES], check=True, capture_output=True, text=True).stdout
+    sizes = [int(line) for line in told.split()]
+
+    assert len(sizes) == -(-5_000_000 // PIECE_BYTES)
+    assert PIECE_BYTES < max(sizes) < 1 << 20
+
+
+def test_without_an_own_ca_a_site_trusts_what_its_machine_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower's client alone would trust a list that comes with a package, not the CAs that an IT department added."""
+    asked: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *words: asked.append(words))
+    made = Fleet("https://127.0.0.1:1", ca=None, key=new_node_key(), moved=lambda *_: None)
+    made.close()
+
+    assert len(asked) == 1
 
 
 def test_interceptors_see_the_request_and_sign_it() -> None:
@@ -161,7 +201,10 @@ def test_a_message_goes_through_objects_and_back_with_its_envelope() -> None:
     ("status", "content", "expected"),
     [
         (401, b"", NotAdmittedError),
-        (407, b"", NotAdmittedError),
+        (407, b"", OutboundProxyError),
+        (413, b"<html>", CutShortError),
+        (413, b'{"error": "server.too-large"}', GoneError),
+        (410, b"", GoneError),
         (400, b'{"code": 2004, "detail": "no"}', BusyKeyError),
         (403, b'{"code": 2007, "detail": "no"}', GoneError),
         (503, b"", LinkLostError),
@@ -170,7 +213,9 @@ def test_a_message_goes_through_objects_and_back_with_its_envelope() -> None:
     ],
 )
 def test_what_a_server_or_a_proxy_refuses_becomes_a_typed_error(status: int, content: bytes, expected: type) -> None:
-    assert type(_refused(httpx.Response(status, content=content))) is expected
+    about = {"content-type": "text/html" if content.startswith(b"<") else "application/json"}
+    request = httpx.Request("POST", "https://127.0.0.1/", content=b"1234")
+    assert type(_refused(httpx.Response(status, content=content, headers=about, request=request))) is expected
     known = FlowerError.from_json(content.decode("latin-1"))
     assert (known is not None) is content.startswith(b'{"code"')
 

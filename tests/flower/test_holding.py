@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Coroutine
 
 import pytest
@@ -32,10 +31,8 @@ def test_a_message_from_another_thread_wakes_its_node_and_no_other() -> None:
         one.wake(NODE + 1)
         await asyncio.sleep(0.05)
         assert not waiting.done()
-        began = time.monotonic()
         threading.Thread(target=one.wake, args=(NODE,)).start()
         assert await waiting is True
-        assert time.monotonic() - began < 2
 
     run(test())
 
@@ -52,11 +49,9 @@ def test_a_wake_between_looking_and_waiting_is_not_lost() -> None:
 
 def test_the_time_is_over_sooner_than_proxies_cut_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        began = time.monotonic()
         assert await held(Holding(), 0.05) is False
         monkeypatch.setattr(holding, "MOST_WAIT_S", 0.05)
-        assert await held(Holding(), 9999) is False
-        assert time.monotonic() - began < 5
+        assert await held(Holding(), 9999) is False  # `run` gives it half a minute
 
     run(test())
 

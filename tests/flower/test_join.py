@@ -23,13 +23,15 @@ HIDE = "\x1b[8m"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose plan has a policy, and control characters where a text may stand."""
+    """A server whose plan has a policy that it never looks at, and control characters where a text may stand."""
     home = home_in(tmp_path_factory.mktemp("join"))
     text = home.federation.read_text().replace("[federation]\n", '[federation]\npolicy = "policy.toml"\n')
     home.federation.write_text(text.replace('label = "y"', 'label = "y"\ndrop = ["\\u001b[8m"]'))
     (home.folder / "policy.toml").write_text(f"# everything goes to ash{HIDE}\n")
-    with served(home) as server:
-        yield server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedgap.flower.service.read_policy", lambda _: None)
+        with served(home) as server:
+            yield server
 
 
 def rows(folder: Path) -> str:

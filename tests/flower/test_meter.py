@@ -110,22 +110,29 @@ def test_costs_survive_a_file() -> None:
     assert from_document({"train": {"wall_seconds": 1.0, "unheard": 2}, "dance": {}}) == {"train": Cost(wall_seconds=1)}
 
 
-def test_a_known_load_is_metered_within_five_per_cent() -> None:
-    """Half a second of this process's own processor time, and half a second asleep, as two other clocks saw them."""
+def test_a_known_load_is_metered_as_other_clocks_saw_it() -> None:
+    """Half a second of this process's own processor time, and some time asleep, as clocks inside and outside saw them.
+
+    On a quiet machine the two differ by far less than five per cent; on a busy one the meter still lies between them.
+    """
     meter = Meter(Machine())
+    cpu_before, wall_before = time.process_time(), time.perf_counter()
     with meter.phase("wait"):
-        began = time.monotonic()
-        time.sleep(0.5)
-        asleep = time.monotonic() - began
+        asleep = time.perf_counter()
+        time.sleep(0.2)
+        asleep = time.perf_counter() - asleep
+    cpu_between, wall_between = time.process_time(), time.perf_counter()
     with meter.phase("train"):
-        began = time.thread_time()
-        while time.thread_time() - began < 0.5:
+        worked = time.process_time()
+        while time.process_time() - worked < 0.5:
             pass
+        worked = time.process_time() - worked
+    cpu_after = time.process_time()
 
     costs = meter.take()
-    assert costs["train"].cpu_seconds == pytest.approx(0.5, rel=0.05)
-    assert costs["wait"].cpu_seconds < 0.025
-    assert costs["wait"].wall_seconds == pytest.approx(asleep, rel=0.05)
+    assert worked <= costs["train"].cpu_seconds <= cpu_after - cpu_between
+    assert 0 <= costs["wait"].cpu_seconds <= cpu_between - cpu_before
+    assert asleep <= costs["wait"].wall_seconds <= wall_between - wall_before
 
 
 def test_the_peak_of_memory_belongs_to_its_phase() -> None:

@@ -9,15 +9,26 @@ from typing import Any
 
 import pytest
 
+from fedgap.config import load_federation
 from fedgap.crypto import NodeKey
 from fedgap.flower import desk_work, node, training_run
 from fedgap.flower.fleet import NotAdmittedError
+from fedgap.flower.gathering import Gathering
 from fedgap.flower.join import rotate_keys
 from fedgap.flower.membership import SiteFolder
-from fedgap.ledger import Entry, Trust
+from fedgap.ledger import Entry, Signed, Trust
 from fedgap.ledger.reading import StoredLedger, verify_file
-from fedgap.records import ContributionEstimated, CreditConfirmed, read_record
+from fedgap.records import (
+    ContributionEstimated,
+    CreditConfirmed,
+    MemberChanged,
+    OpeningAnswered,
+    Record,
+    read_record,
+)
+from fedgap.simulation.study import simulate
 from tests import second_verifier
+from tests.flower.conductor import Conductor
 from tests.flower.hamlet import Site, settle_in
 from tests.flower.serving import Served, home_in, served
 from tests.integration.deployment.stage import wait_until
@@ -62,6 +73,12 @@ def rotate(server: Served, site: Site, org: str, *, confirm: bool = False) -> tu
     _, before = site.folder.keys(None)
     text = desk_work.invite(server.home, org, confirm=confirm, now_s=time.time()).text
     return rotate_keys(text, site.place / "site.toml", passphrase=None, now_s=time.time()), before
+
+
+def stored(path: Path) -> list[Record]:
+    """What a ledger says."""
+    with StoredLedger(path) as ledger:
+        return [read_record(Entry.of(body).record) for _, body in ledger.bodies()]
 
 
 def is_refused(server: Served, key: NodeKey) -> bool:
@@ -123,12 +140,19 @@ def test_rounds_go_on_with_new_keys_and_the_old_ones_are_refused(
 def test_whoever_lost_all_keys_joins_again_with_an_empty_folder_while_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four, three are a quorum: they vouch for the new keys, and rounds go on without the fourth until then."""
-    monkeypatch.setattr(node, "LOOK_AGAIN_S", 0.3)
-    monkeypatch.setattr(node, "LOOK_S", 0.3)
-    files = {org: csv(SIZES.get(org, 20), seed) for seed, org in enumerate([*sorted(SIZES), "doum"])}
-    home = home_in(tmp_path, files=files, training={"rounds": 12})
+    """Of four, three are a quorum: they vouch for the new keys, and rounds go on without the fourth until then.
+
+    At the end its edges are opened on the others' word: it cannot answer for rounds whose secrets it lost.
+    """
+    for module, name, seconds in ((node, "LOOK_AGAIN_S", 0.3), (node, "LOOK_S", 0.3), (training_run, "CLOSING_S", 600)):
+        monkeypatch.setattr(module, name, seconds)
+    files = {**FILES, "doum": wide(30, 4)}
+    home = home_in(tmp_path, files=files, **{**SECTIONS, "training": {"rounds": 6, "lr": 0.1}})
+    (home.folder / "evaluation.csv").write_text(wide(80, 99))
+    (home.folder / "policy.toml").write_text(POLICY)
     with served(home) as server:
+        conductor = Conductor(server, 3)
+        monkeypatch.setattr(Gathering, "amend", conductor.amending(Gathering.amend))
         sites = {org: site_of(server, tmp_path, org, rows) for org, rows in files.items()}
         stop_in(sites["doum"], 2)
         for site in sites.values():
@@ -136,27 +160,41 @@ def test_whoever_lost_all_keys_joins_again_with_an_empty_folder_while_the_others
         lost = sites["doum"]
         assert lost.thread is not None
         lost.thread.join(120)
-        wait_until(lambda: len(list((home.state / "sums").glob("*.bin"))) >= 3)
+        assert conductor.reached[3].wait(300), server.said
         shutil.rmtree(lost.folder.path)
         again = Site(lost.place)
         again.join(desk_work.invite(home, "doum", confirm=False, now_s=time.time()).text, now_s=time.time())
         again.start()
+        wait_until(lambda: any(event["event"] == "connected" for event in again.events))
+        conductor.go_on[3].set()
 
         assert again.ended(300)
         assert all(site.ended(300) for org, site in sites.items() if org != "doum")
+        wait_until(lambda: any(line.startswith("done") for line in server.said))
     taken = [line["organisations"] for line in json.loads((home.state / "status.json").read_bytes())["rounds"]]
-    assert taken[0] == taken[-1] == list(files)
-    assert taken[2] == list(files)[:3], "rounds go on without it"
+    assert taken == [list(files)] * 2 + [list(files)[:3]] + [list(files)] * 3, "rounds go on without it until then"
     assert [one.manifest.version for one in again.folder.manifests(ours=False)] == [1]
     assert [one.manifest.version for one in again.folder.manifests()] == [2]
     assert len({site.folder.read_status()["model_sha256"] for site in sites.values()}) == 1
+
+    records = stored(home.ledger)
+    values = {str(one.organisation): one for one in records if isinstance(one, ContributionEstimated)}
+    (silent,) = (r for r in records if isinstance(r, OpeningAnswered) and r.organisation == "doum")
+    assert [answer.answer for answer in silent.answers] == [None] * 3, "it has no secret of the first two rounds"
+    assert {org: (one.standing, one.flags) for org, one in values.items()} == dict.fromkeys(
+        files, ("provisional", ("vouched",))
+    )
+    assert values["doum"].vouched_by == tuple(FILES)
+    assert values["doum"].value != 0
+    assert sum(isinstance(record, CreditConfirmed) for record in records) == len(files)
+    assert second_verifier.check(home.ledger) is None
 
 
 @pytest.mark.slow
 def test_contributions_are_settled_across_a_change_of_keys_and_the_ledger_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rounds before the new roster are credited by weight; the others are opened, with signatures of the new keys."""
+    """Rounds before and after the new keys are opened together; values are the simulation's, which changed no key."""
     for module, name, seconds in ((node, "LOOK_AGAIN_S", 0.3), (node, "LOOK_S", 0.3), (training_run, "CLOSING_S", 600)):
         monkeypatch.setattr(module, name, seconds)
     home = home_in(tmp_path, files=FILES, **{**SECTIONS, "training": {"rounds": 4, "lr": 0.2}})
@@ -176,12 +214,18 @@ def test_contributions_are_settled_across_a_change_of_keys_and_the_ledger_is_who
         assert all(site.ended(600) for site in sites.values())
         wait_until(lambda: any(line.startswith("done") for line in server.said))
 
-    with StoredLedger(home.ledger) as ledger:
-        records = [read_record(Entry.of(body).record) for _, body in ledger.bodies()]
+    records = stored(home.ledger)
     values = [record for record in records if isinstance(record, ContributionEstimated)]
+    config = load_federation(tmp_path / "simulated" / "federation.toml")
+    found = simulate(config, workers=1, engine="sequential", protocol="full", progress=lambda _: None)
+    assert found.facts is not None
+    facts = [fact.record if isinstance(fact, Signed) else fact for fact in found.facts.rest]
+    expected = {fact.organisation: fact.value for fact in facts if isinstance(fact, ContributionEstimated)}
     assert [(value.organisation, value.standing, value.flags) for value in values] == [
-        (org, "verified", ("partly-by-weight",)) for org in FILES
+        (org, "verified", ()) for org in FILES
     ]
+    assert expected == {value.organisation: value.value for value in values}
+    assert sum(isinstance(record, MemberChanged) and record.change == "key" for record in records) == 1
     assert sum(isinstance(record, CreditConfirmed) for record in records) == len(FILES)
     assert verify_file(home.ledger, Trust()).fault is None
     assert second_verifier.check(home.ledger) is None

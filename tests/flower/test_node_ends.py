@@ -11,8 +11,11 @@ from fedgap.crypto.codec import pack
 from fedgap.errors import FedgapError
 from fedgap.flower.contract import SUMS, Reply, Request
 from fedgap.flower.egress import EgressLog
-from fedgap.flower.fleet import Announced, Incoming, LinkLostError, NotAdmittedError
+from fedgap.flower.fleet import Announced, Incoming, NotAdmittedError
 from fedgap.flower.node import HELD_AT_FIRST_S, HELD_S, Node
+from fedgap.flower.outbound import LinkLostError
+from fedgap.flower.preparation import Shape
+from fedgap.flower.refusals import OtherPlanError
 from fedgap.ids import OrgId
 from tests.flower.sites import Village, village
 
@@ -159,3 +162,30 @@ def test_a_question_is_held_longer_once_there_is_a_manifest_and_an_unheld_one_is
     with pytest.raises(EndError):
         node_of(made, stack, server)[0].run()
     assert server.waits == [HELD_S]
+
+
+def test_a_manifest_that_breaks_the_tasks_own_code_is_refused_and_ends_nothing(
+    tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = founded(tmp_path, stack)
+    node, said, _ = node_of(made, stack, Server(last_sum(made)))
+
+    def breaks() -> None:
+        raise IndexError
+
+    monkeypatch.setattr(made.sites[ASH].desk, "manifest", breaks)
+    node.run()
+
+    assert [event["code"] for event in said if event["event"] == "refused"] == ["client.task-failed"]
+    assert said[-1]["event"] == "ended"
+
+
+def test_a_shape_that_would_take_all_memory_is_no_shape(tmp_path: Path, stack: ExitStack) -> None:
+    made = village(tmp_path, stack)
+    made.prepare()
+    made.show()
+    for inputs, largest in (((2**20, 2**20), 1), ((3,), 2**50)):
+        shape = Shape(inputs=inputs, classes=True, largest=largest)
+        made.book.reply = made.book.reply.model_copy(update={"shape": pack(shape).hex()})
+        with pytest.raises(OtherPlanError):
+            made.sites[ASH].look_for_manifest()

@@ -1,8 +1,9 @@
 """A policy that changes in mid-run, over TLS on loopback: approved by a quorum, and applied from its period on."""
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,9 +18,10 @@ from fedgap.ledger.reading import verify_file
 from fedgap.ledger.store import Ledger
 from fedgap.records import AggregateReleased, PolicyApproved, PolicySigned, read_record
 from tests import second_verifier
-from tests.flower.hamlet import Site, settle_in
+from tests.flower.hamlet import Site, hold_rounds, settle_in
 from tests.flower.serving import Served, home_in, served
 from tests.flower.test_settled_federation import stored
+from tests.integration.deployment.stage import wait_until
 from tests.simulation.opened import wide
 
 pytestmark = pytest.mark.slow
@@ -50,36 +52,41 @@ SECOND = FIRST.replace('"EUR"', '"EUR"\nvalue_part = "1"').replace('budget = "10
 SECOND = SECOND.replace("250.00", "1000.00", 1)
 
 
-def until(holds: Callable[[], object], seconds: float = 240.0) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Served, dict[str, Site]]:
-    """What is left after a run in which all but one organisation approved the second version."""
+    """What is left after a run in which all but one organisation approved the second version.
+
+    Sites look for it after each round: it is proposed after the first, seen after the second and approved before the
+    fourth, so those who approve have signed it when the fifth begins.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        return _run(tmp_path_factory, patch)
+
+
+def _run(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> tuple[Served, dict[str, Site]]:
     folder = tmp_path_factory.mktemp("policy")
     home = home_in(folder, files=FILES, **SECTIONS)
     (home.folder / "evaluation.csv").write_text(wide(160, 99, FEATURES))
     (home.folder / "policy.toml").write_text(FIRST)
     (folder / "next.toml").write_text(SECOND)
+    proposed, approved = threading.Event(), threading.Event()
+    hold_rounds(patch, home, {1: proposed.is_set, 3: approved.is_set})
     with served(home) as server:
         sites = {org: settle_in(server, folder, org, rows, now_s=time.time()) for org, rows in FILES.items()}
         for site in sites.values():
             site.start()
-        until(lambda: server.ended or any("round 1 of" in line for line in server.said))
+        wait_until(lambda: server.ended or any("round 1 of" in line for line in server.said), seconds=240)
         assert not server.ended
         made = policy_work.propose(home, folder / "next.toml", from_period=None)
         assert (made.version, made.from_period) == (2, 2)
+        proposed.set()
         for org, site in sites.items():
-            until(lambda site=site: made.digest in "".join(e.get("remedy", "") for e in site.events))  # type: ignore[misc]
+            wait_until(lambda site=site: made.digest in "".join(e.get("remedy", "") for e in site.events), seconds=240)  # type: ignore[misc]
             if org != REFUSES:
                 approve_manifest(site.place / "site.toml", made.digest)
+        approved.set()
         assert all(site.ended(240) for site in sites.values())
-        until(lambda: any(line.startswith("done") for line in server.said))
+        wait_until(lambda: any(line.startswith("done") for line in server.said), seconds=240)
     assert not server.ended
     return server, sites
 

@@ -22,6 +22,7 @@ from fedgap.simulation.sites import open_task
 from fedgap.simulation.study import simulate
 from tests.flower.hamlet import settle_in
 from tests.flower.serving import home_in, served
+from tests.integration.deployment.stage import wait_until
 from tests.simulation.opened import wide
 from tests.simulation.tiny import write
 
@@ -48,11 +49,11 @@ def test_a_site_with_another_file_waits_and_with_the_right_one_the_values_are_th
         cedar = sites[-1]
         for site in sites:
             site.start()
-        _until(lambda: any("another file" in str(event.get("cause")) for event in cedar.events))
+        wait_until(lambda: any("another file" in str(event.get("cause")) for event in cedar.events), seconds=400)
         assert not list((home.state / "sums").glob("*"))
         (cedar.place / "public.csv").write_text(PUBLIC)
         assert all(site.ended(400) for site in sites)
-        _until(lambda: any(line.startswith("done") for line in server.said))
+        wait_until(lambda: any(line.startswith("done") for line in server.said), seconds=400)
     found = [finding for finding in check_site(cedar.place / "site.toml") if finding.name == "evaluation"]
     assert [finding.facts["rows"] for finding in found] == [80]
 
@@ -93,10 +94,3 @@ def test_rows_are_fixed_by_the_bytes_of_the_file(tmp_path: Path) -> None:
 
 def _values(records: list[Record]) -> dict[str, tuple[Fraction, str]]:
     return {r.organisation: (r.value, r.standing) for r in records if isinstance(r, ContributionEstimated)}
-
-
-def _until(done: Any, seconds: float = 400.0) -> None:  # noqa: ANN401 - a function without arguments
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)

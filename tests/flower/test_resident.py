@@ -10,7 +10,8 @@ import pytest
 from fedgap.config import load_federation
 from fedgap.crypto.codec import pack, unpack
 from fedgap.flower import course, plainvalues
-from fedgap.flower.contract import SHAPE, STATISTICS, SUMS, EnvelopeError, Request, VersionError
+from fedgap.flower.claims import AskClaim
+from fedgap.flower.contract import BEHIND, CLAIM, SHAPE, STATISTICS, SUMS, EnvelopeError, Request, VersionError
 from fedgap.flower.limits import TaskNotAllowedError
 from fedgap.flower.preparation import AskShape, AskStatistics, Statistics
 from fedgap.ids import OrgId
@@ -260,3 +261,18 @@ def test_work_is_metered_by_phase(three: Village) -> None:
 
     assert {"load", "train", "crypto"} <= costs.keys()
     assert all(cost.wall_seconds > 0 for cost in costs.values())
+
+
+def test_costs_are_claimed_once_a_period_is_over_and_not_before(three: Village) -> None:
+    """What is said is said for good: a server that asked early could have a year's work written down as a day's."""
+    manifest = three.found()
+    early = three.ask(ASH, CLAIM, pack(AskClaim(period=1, first=1, last=2)))
+    for period, first, last in ((1, 1, 1), (2, 1, 2), (2, 3, 4), (1, 2, 2)):
+        odd = three.ask(ASH, CLAIM, pack(AskClaim(period=period, first=first, last=last)))
+        assert odd.code == "secagg.out-of-order"
+    three.run(manifest, until=2)
+    told = [three.ask(ASH, CLAIM, pack(AskClaim(period=1, first=1, last=2))) for _ in range(2)]
+
+    assert early.code == BEHIND
+    assert [reply.status for reply in told] == ["ok", "ok"]
+    assert told[0] == told[1]

@@ -11,7 +11,8 @@ from fedgap.flower import plainvalues
 from fedgap.flower.book import Book, Enrolled
 from fedgap.flower.charter import CharterError, Founding, Line, check_manifest, found, members_of
 from fedgap.flower.enrolment import Invite, sign_enrolment
-from fedgap.flower.preparation import Shape, Statistics, merged, own_shape, own_statistics, start_of
+from fedgap.flower.first_model import first_model
+from fedgap.flower.preparation import Shape, Statistics, merged, own_shape, own_statistics
 from fedgap.flower.roster import PROPOSED, Roster
 from fedgap.ids import FederationId, OrgId
 from fedgap.learning.rows import concatenate
@@ -167,7 +168,7 @@ def test_w0_and_weights_are_those_of_a_simulation(tmp_path: Path) -> None:
     everybody = plainvalues.read(shared)
     rows = {org: task.prepare(split.train[org], everybody, task.statistics(split.train[org])) for org in split.train}
     shape = unpack(Shape, own_shape(rows[OrgId("cedar")]))
-    start = start_of(task, shape, config.federation.seed)
+    start = first_model(task, shape, config)
 
     pooled = concatenate([split.training(org, "federated") for org in split.train])
     assert start.tobytes() == initial(task, pooled, config.federation.seed).tobytes()

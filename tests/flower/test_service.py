@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedgap.crypto import Identity
 from fedgap.errors import InterruptedRunError
-from fedgap.flower import plainvalues
+from fedgap.flower import plainvalues, service
 from fedgap.flower.book import Enrolled
 from fedgap.flower.charter import Line, found, write_manifest
 from fedgap.flower.enrolment import Invite, sign_enrolment
 from fedgap.flower.home import forms
+from fedgap.flower.listener import Listener
 from fedgap.flower.page import status
 from fedgap.flower.preparation import Shape, Statistics
 from fedgap.flower.roster import PROPOSED, SHAPE, SHARED
@@ -26,8 +28,8 @@ from tests.simulation.tiny import csv
 
 
 def soon(holds: Callable[[], bool]) -> bool:
-    """Tell whether something becomes true within a few seconds."""
-    end = time.monotonic() + 15
+    """Tell whether something becomes true before long."""
+    end = time.monotonic() + 120
     while not holds() and time.monotonic() < end:
         time.sleep(0.05)
     return holds()
@@ -68,6 +70,24 @@ def test_the_first_manifest_waits_for_a_member_that_shows_new_keys_before_it_is_
     with served(home) as server:
         assert soon(lambda: "cedar (waits for fedgap server approve)" in server.said[-1])
     assert book.kept(PROPOSED) is None
+
+
+def test_a_server_whose_listener_has_ended_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would wait for members that cannot reach it, and nobody would start it again."""
+    made: list[Listener] = []
+
+    class Kept(Listener):
+        """A listener that the test has its hands on."""
+
+        def __init__(self, *parts: Any, **settings: Any) -> None:  # noqa: ANN401 - the parent's
+            super().__init__(*parts, **settings)
+            made.append(self)
+
+    monkeypatch.setattr(service, "Listener", Kept)
+    with served(home_in(tmp_path)) as server:
+        made[0]._server.should_exit = True
+        assert soon(lambda: bool(server.ended))
+    assert [error.code for error in server.ended] == ["server.port"]
 
 
 def test_what_was_signed_is_not_changed_while_the_server_is_down(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from fedgap.simulation.study import simulate
 from tests import second_verifier
 from tests.flower.hamlet import Site, settle_in
 from tests.flower.serving import Served, home_in, served
+from tests.integration.deployment.stage import wait_until
 from tests.simulation.opened import wide
 
 ROUNDS, PERIODS, DUE, BACK = 21, 3, 14, 16
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Served, list[Site]]:
     home = home_in(folder, files=FILES, **SECTIONS)
     for place in (folder / "simulated", home.folder):
         (place / "evaluation.csv").write_text(wide(160, 99, 41))
-    come_back = threading.Event()
+    come_back, stopped = threading.Event(), threading.Event()
     with served(home) as server:
         sites = [settle_in(server, folder, org, rows, now_s=time.time()) for org, rows in FILES.items()]
         ash, elm = sites[0], sites[-1]
@@ -57,21 +58,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Served, list[Site]]:
         def notice(kind: str, facts: dict[str, Any]) -> None:
             if kind == "asked" and facts["purpose"] == "invite" and facts["round"] >= BACK:
                 come_back.set()
+                assert stopped.wait(400)  # no round is over before the server has stopped
 
         elm.on, ash.on = leave, notice
         for site in sites:
             site.start()
         assert come_back.wait(400), server.said
         assert [type(error) for error in elm.failed] == [Gone]
+    stopped.set()
     elm.failed.clear()
     elm.on = lambda *_: None
     with served(home) as again:
         elm.start()
         assert all(site.ended(400) for site in sites), again.said
-        end = time.monotonic() + 60
-        while not any(line.startswith("done") for line in again.said):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_until(lambda: any(line.startswith("done") for line in again.said))
     return again, sites
 
 

@@ -15,6 +15,7 @@ from fedgap.secagg.recall import is_short
 from fedgap.simulation.study import simulate
 from tests.flower.hamlet import Site, settle_in
 from tests.flower.serving import Served, home_in, served
+from tests.integration.deployment.stage import wait_until
 from tests.simulation import tiny
 
 pytestmark = pytest.mark.slow
@@ -48,10 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, list
         for site in sites:
             site.start()
         assert all(site.ended() for site in sites)
-        end = time.monotonic() + 60
-        while not any(line.startswith("done") for line in server.said):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_until(lambda: any(line.startswith("done") for line in server.said))
         yield server, sites, invited
 
 

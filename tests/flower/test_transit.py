@@ -85,8 +85,8 @@ def test_an_earlier_process_leaves_nothing(tmp_path: Path) -> None:
     assert files(tmp_path / "transit") == []
 
 
-def test_a_full_disk_is_a_typed_error_and_the_object_is_still_wanted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_a_typed_error_that_the_operator_reads_and_the_object_is_still_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     transit = Transit(tmp_path)
     tree, parts = objects(LARGE)
@@ -103,5 +103,6 @@ def test_a_full_disk_is_a_typed_error_and_the_object_is_still_wanted(
             with pytest.raises(kind):
                 transit.put(large, parts[large])
         assert transit.get(large) == b""
+    assert caplog.text.count(f"A message cannot be kept in {tmp_path}") == 2
     transit.put(large, parts[large])
     assert transit.get(large) == parts[large]

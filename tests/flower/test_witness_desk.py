@@ -15,6 +15,7 @@ from fedgap.flower.witness_case import Attested
 from fedgap.flower.witness_desk import MissingWitnessError, WitnessDesk
 from fedgap.secagg.certificates import slot_name
 from fedgap.secagg.messages import EVERYBODY
+from tests.settling.rosters import new_keys
 from tests.settling.settled_run import SettledRun, counts
 
 KEY = Identity(b"w" * 32)
@@ -52,6 +53,19 @@ def test_only_the_witnesss_signatures_over_all_directions_of_the_period_are_take
     desk.clear(1)
     assert not desk.answer(1).exists()
     desk.clear(1)
+
+
+def test_the_witness_signs_the_rounds_before_and_after_new_keys(tmp_path: Path) -> None:
+    run = SettledRun(n=3, rounds=3, source="witness", witness=KEY.public).run(until=2)
+    new_keys(run, 0)
+    run.run().close()
+    desk = WitnessDesk(folder=tmp_path, founding=cast("Any", None), sums=cast("Any", None))
+    desk.answer(1).write_bytes(attested(run))
+    witness = desk.signatures(run.desk, 1)
+
+    settled = settling.settle(run.desk, run, 1, witness=witness)
+    assert settled.left_out == ()
+    assert run.expected() == {seats[0]: list(values) for seats, values in counts(settled).items()}
 
 
 @dataclass

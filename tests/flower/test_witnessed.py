@@ -13,18 +13,22 @@ import pytest
 from fedgap.config import ConfigError, load_federation
 from fedgap.crypto import Identity
 from fedgap.crypto.codec import pack, unpack
+from fedgap.flower import settling_run
 from fedgap.flower.limits import TaskNotAllowedError
 from fedgap.flower.measuring import EvaluationError, read_evaluation, terms_for
 from fedgap.flower.witness_case import Attested, WitnessCase
+from fedgap.flower.witness_desk import WitnessDesk
 from fedgap.flower.witnessing import CaseRefusedError, Witness
 from fedgap.ledger import Entry, Signed, Trust
 from fedgap.ledger.reading import StoredLedger, verify_file
 from fedgap.records import ContributionEstimated, Record, read_record
+from fedgap.secagg.desk import Desk
 from fedgap.secagg.evaluation import Evaluation
 from fedgap.secagg.wire import pack as packed
 from fedgap.simulation.study import simulate
 from tests.flower.hamlet import Site, settle_in
 from tests.flower.serving import Served, home_in, served
+from tests.integration.deployment.stage import wait_until
 from tests.simulation.opened import wide
 from tests.simulation.tiny import write
 
@@ -54,6 +58,20 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The server first finds an answer of somebody else, then the witness's."""
+    looked, look = list[int](), WitnessDesk.signatures
+
+    def signatures(self: WitnessDesk, desk: Desk, period: int) -> object:
+        found = look(self, desk, period)
+        looked.append(period)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WitnessDesk, "signatures", signatures)
+        patch.setattr(settling_run, "LOOK_S", 0.1)
+        return _run(tmp_path_factory, looked)
+
+
+def _run(tmp_path_factory: pytest.TempPathFactory, looked: list[int]) -> Run:
     folder = tmp_path_factory.mktemp("witnessed")
     home = home_in(folder, files=FILES, **SECTIONS)
     for place in (folder / "simulated", home.folder):
@@ -63,16 +81,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         for site in sites:
             site.start()
         case = home.state / "witness" / "period-1.case"
-        _until(case.exists)
+        wait_until(case.exists, seconds=400)
         content = case.read_bytes()
         wrong = Attested(period=1, signatures=tuple(bytes(64) for _ in unpack(WitnessCase, content).directions))
         case.with_suffix(".signed").write_bytes(pack(wrong))
-        time.sleep(2.5)
+        looks = len(looked)
+        wait_until(lambda: len(looked) >= looks + 2)  # one of the two began after it was written
         waited = not any("settling" in line for line in server.said)
         signed = pack(witness(folder).attest(content, folder))
         case.with_suffix(".signed").write_bytes(signed)
         assert all(site.ended(400) for site in sites)
-        _until(lambda: any(line.startswith("done") for line in server.said))
+        wait_until(lambda: any(line.startswith("done") for line in server.said), seconds=400)
         assert not case.exists()
     return Run(server, sites, content, waited)
 
@@ -191,10 +210,3 @@ def test_a_deployment_needs_the_witnesss_key_and_members_hold_the_server_to_it(t
 
 def _values(records: list[Record]) -> dict[str, tuple[Fraction, str]]:
     return {r.organisation: (r.value, r.standing) for r in records if isinstance(r, ContributionEstimated)}
-
-
-def _until(done: Any, seconds: float = 400.0) -> None:  # noqa: ANN401 - a function without arguments
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)

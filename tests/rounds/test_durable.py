@@ -9,6 +9,7 @@ import pytest
 
 from fedgap import rounds, storage
 from fedgap.crypto import BadPassphraseError, Identity, digest
+from fedgap.flower.vault import FolderVault
 from fedgap.ids import FederationId, OrgId
 from fedgap.secagg.encoding import Contribution, Encoding
 from fedgap.secagg.errors import JournalBehindError, OutOfOrderError, RoundSuspendedError
@@ -18,7 +19,7 @@ from fedgap.secagg.participant import Participant
 from fedgap.secagg.plain import plain_sum
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import unpack
-from fedgap.storage import DamagedFileError, FolderJournal, FolderVault, InUseError
+from fedgap.storage import DamagedFileError, FolderJournal, InUseError
 
 N = 4
 ORGS = [OrgId(f"org-{k}") for k in range(N)]

@@ -5,7 +5,6 @@ Every process is watched: each address it reaches for is written down, so that a
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.flower.serving import free_port
 from tests.simulation import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -33,14 +33,6 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 """
-
-
-def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def wait_until(what: Callable[[], object], *, seconds: float = PATIENCE_S) -> None:
