@@ -34,7 +34,8 @@ def bench(
 ) -> None:
     """Run a benchmark of the repository: prints ratios and bars, and fails if a bar does not hold.
 
-    Every benchmark takes --json.
+    There are contribution, flamby_heart, ledger, round, secagg, settlement and simulate; each takes --json, and most
+    --quick.
     """
     scripts = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
     if not scripts:

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedgap.config.section import printable
+
 DONE = {"invite": "takes part", "relay": "trained and uploaded", "certificate": "done"}
 
 
-def sentence(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each kind
-    """Put one event of the working process into a sentence; empty for what nobody needs to read."""
+def sentence(event: Mapping[str, Any]) -> str:
+    """Put one event of the working process into a sentence that moves no cursor; empty for what need not be read."""
+    return printable(_words(event))
+
+
+def _words(event: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each kind
     match event:
         case {"event": "connected"}:
             return "Connected; waiting for work."

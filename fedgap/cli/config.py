@@ -9,10 +9,12 @@ from rich.text import Text
 
 from fedgap.cli import show
 from fedgap.cli.app import app
-from fedgap.config import ConfigError, load_federation
+from fedgap.cli.own_task import blamed
+from fedgap.config import ConfigError, FederationConfig, load_federation
 from fedgap.config.reference import SectionHelp, as_document, as_page, reference
 from fedgap.config.summary import summary
-from fedgap.errors import UsageError
+from fedgap.errors import FedgapError, UsageError
+from fedgap.ids import OrgId
 
 config_app = typer.Typer(
     name="config", help="Check a federation.toml, or explain every key of every file.", no_args_is_help=True
@@ -29,15 +31,17 @@ def check(
     ] = None,
     as_json: show.Json = False,
 ) -> None:
-    """Say what a configuration means and whether every file can be used, or everything that is wrong."""
+    """Say what a configuration means and whether every file can be used, or everything that is wrong.
+
+    The federation.toml in a server's folder names no organisation's rows; its policy is tried.
+    """
+    deployed = (file.parent / "server.toml").is_file()
     try:
-        config = load_federation(file, data)
+        config = load_federation(file, data, deployed=deployed)
     except ConfigError as error:
         _refuse(error, as_json=as_json)
         raise typer.Exit(error.exit_status) from error
-    from fedgap.simulation.sites import check_files  # noqa: PLC0415 - a wrong configuration need not wait for numpy
-
-    rows, wrong = check_files(config)
+    rows, wrong = _tried(config, deployed=deployed)
     if as_json:
         failures = [show.described(one) for one in wrong]
         found = {"ok": not wrong, "summary": list(summary(config)), "rows": rows, "problems": failures}
@@ -45,13 +49,32 @@ def check(
     else:
         for sentence in summary(config):
             show.console.print(sentence, markup=False, emoji=False)
-        show.console.print(", ".join(f"{org}: {count} rows" for org, count in rows.items()), markup=False)
+        if rows:
+            show.console.print(", ".join(f"{org}: {count} rows" for org, count in rows.items()), markup=False)
     for one in wrong:
         show.failure(one, as_json=False)
     if wrong:
         raise typer.Exit(max(one.exit_status for one in wrong))
     if not as_json:
         show.console.print("ok", style="bold green")
+
+
+def _tried(config: FederationConfig, *, deployed: bool) -> tuple[dict[OrgId, int], list[FedgapError]]:
+    """Read the files that a configuration names: rows of each that can be used, and all that is wrong."""
+    from fedgap.config.policy import load_policy  # noqa: PLC0415 - a wrong configuration need not wait for numpy
+    from fedgap.simulation.money import money_of  # noqa: PLC0415 - same reason
+    from fedgap.simulation.sites import check_files  # noqa: PLC0415 - same reason
+
+    with blamed(config.federation.task):
+        rows, wrong = ({}, []) if deployed else check_files(config)
+    try:
+        if not deployed:
+            money_of(config)
+        elif config.federation.policy is not None:
+            load_policy(config.base / config.federation.policy)
+    except FedgapError as error:
+        wrong.append(error)
+    return rows, wrong
 
 
 @config_app.command()

@@ -1,6 +1,7 @@
 """`fedgap simulate --plan`: what a budget buys, or what a target needs; a table, plan.json and plan.html."""
 
 import json
+import math
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fedgap.cli import show
+from fedgap.cli.own_task import blamed
 from fedgap.cli.progress import steps
 from fedgap.config import FederationConfig
 from fedgap.errors import UsageError
@@ -43,6 +45,8 @@ def make_plan(
     check_engine(engine)
     if budget is not None and target is not None:
         raise UsageError("A plan is for a budget or for a target, not for both.", remedy="Leave one of them out.")
+    if target is not None and not math.isfinite(target):
+        raise UsageError(f"The target is {target:g}.", remedy="Write a number: --target 0.9.")
     money = money_of(config)
     if money is None:
         raise UsageError(
@@ -52,7 +56,7 @@ def make_plan(
     wanted = planning.Wanted(budget=_minor(budget, money.policy.digits), target=target, labour_minutes=labour_minutes)
     storage.make_folder(out)
     total = planning.trials(config)
-    with steps(f"{total} federations", total) as advance:
+    with blamed(config.federation.task), steps(f"{total} federations", total) as advance:
         plan = planning.plan(config, money.policy, wanted, engine=engine, progress=advance)
     text = json.dumps(plan, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in zip(FILES, (text, plan_page(plan)), strict=True):

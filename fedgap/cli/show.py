@@ -12,8 +12,12 @@ from fedgap.errors import FedgapError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")]
 
+LEAST_COLUMNS = 80
+"""A terminal narrower than that wraps the lines of a table; it would be drawn with columns and digits left out."""
+
 console = Console(soft_wrap=True, highlight=False)
 """Answers: standard output."""
+console.width = max(console.width, LEAST_COLUMNS)
 
 progress_console = Console(stderr=True, soft_wrap=True, highlight=False)
 """Progress, notes and errors: standard error, so that an answer can be piped."""

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fedgap.cli import show
 from fedgap.cli.app import app
+from fedgap.cli.own_task import blamed
 from fedgap.cli.plan import make_plan
 from fedgap.cli.progress import steps
 from fedgap.config import FederationConfig, load_federation
@@ -30,7 +31,8 @@ def simulate(  # noqa: PLR0913 - the options of one command
         str,
         typer.Option(
             help="auto, sequential (one training after the other, with torch: the bits of a deployment), stacked "
-            "(all at once; linear layers without torch) or processes (one a core): the same numbers to about 1e-6."
+            "(all at once; linear layers without torch), processes (one a core) or flower (on Ray): the same numbers "
+            "to about 1e-6."
         ),
     ] = "auto",
     seed: Annotated[int | None, typer.Option(min=0, help="In place of federation.seed.", show_default=False)] = None,
@@ -50,8 +52,9 @@ def simulate(  # noqa: PLR0913 - the options of one command
         bool,
         typer.Option(
             "--plan",
-            help="Instead of a report: how many organisations, rounds and labelled rows are the cheapest for a target "
-            "utility, or the best for a budget (by default the policy's), at the policy's prices.",
+            help="Instead of a report: how many organisations, rounds and labelled rows are the cheapest that reach a "
+            "target utility, or that are as good as the best for a budget (by default the policy's whole budget) but "
+            "for one standard error, at the policy's prices.",
         ),
     ] = False,
     budget: Annotated[
@@ -95,7 +98,7 @@ def simulate(  # noqa: PLR0913 - the options of one command
     choose_protocol(config, protocol)
     storage.make_folder(out)
     what = f"{len(config.organisations)} organisations, {config.baselines.splits} splits"
-    with steps(what, study.steps(config)) as advance:
+    with blamed(config.federation.task), steps(what, study.steps(config)) as advance:
         found = study.simulate(
             config,
             workers=1 if engine == "flower" else workers or usable_cores(),
@@ -141,6 +144,7 @@ def _write(out: Path, config: FederationConfig, found: Any) -> None:  # noqa: AN
 def _show(report: Any, out: Path) -> None:  # noqa: ANN401 - the shape of report.json
     """Show the answer in plain words, a table, and where the files are."""
     from fedgap.report import summary  # noqa: PLC0415 - not needed with --json
+    from fedgap.report.crowd import spread, unlisted  # noqa: PLC0415 - same reason
 
     for sentence in summary(report):
         show.console.print(sentence, markup=False)
@@ -151,7 +155,7 @@ def _show(report: Any, out: Path) -> None:  # noqa: ANN401 - the shape of report
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("95 %", no_wrap=True)
     table.add_column("verdict")
-    for entry in report["organisations"]:
+    for entry in spread(report["organisations"]):
         scores = [_points(entry[name]["common"]["metric"]) for name in ("local", "federated", "personalised", "pooled")]
         gain = entry["gain"]["common"]
         between = "-" if gain["ci95"] is None else f"{_points(gain['ci95'][0])}..{_points(gain['ci95'][1])}"
@@ -161,6 +165,8 @@ def _show(report: Any, out: Path) -> None:  # noqa: ANN401 - the shape of report
         )
     show.console.print()
     show.console.print(table)
+    if said := unlisted(report["organisations"]):
+        show.console.print(said, markup=False)
     _show_contribution(report)
     how = ", ".join(f"{kind} {report[kind]['name']} ({report[kind]['why']})" for kind in ("engine", "protocol"))
     show.console.print(f"\nHow: {how}; {report['seconds']:.0f} s.", markup=False)
@@ -170,6 +176,8 @@ def _show(report: Any, out: Path) -> None:  # noqa: ANN401 - the shape of report
 
 def _show_contribution(report: Any) -> None:  # noqa: ANN401 - the shape of report.json
     """Show who contributed what, or in one line why that is not known."""
+    from fedgap.report.crowd import spread  # noqa: PLC0415 - not needed with --json
+
     organisations = report["organisations"]
     if all(entry["value"] is None for entry in organisations):
         reason = organisations[0]["reasons"]["value"]
@@ -181,7 +189,7 @@ def _show_contribution(report: Any) -> None:  # noqa: ANN401 - the shape of repo
     table.add_column("organisation", overflow="fold")
     for heading in ("value", "95 %", "share %", "size %", "equal %"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for entry in organisations:
+    for entry in spread(organisations):
         between = "..".join(f"{100 * end:.2f}" for end in entry["value_ci95"] or ()) or "-"
         value = "-" if entry["value"] is None else f"{100 * entry['value']:.2f}"
         parts = [_points(part) for part in (entry["share"], *entry["baselines"].values())]

@@ -49,6 +49,16 @@ class Federation(Section):
         description="every random choice follows from it: the same seed, configuration and data give the same model",
         json_schema_extra={"allowed": "whole number from 0 to 2^63 - 1"},
     )
+    start: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the model that training begins with, the last one of an earlier federation; everybody "
+        "has it as start.safetensors beside the configuration; for deployments",
+        json_schema_extra={
+            "allowed": "64 hexadecimal digits, as `fedgap server init --from` writes them",
+            "default_text": "none: the model is drawn from the seed",
+        },
+    )
     policy: Shown | None = Field(
         default=None,
         description="path of the funding policy, from the folder of the configuration",

@@ -1,5 +1,6 @@
 """server.toml: where an operator's server listens, under which name, with which certificate, how long it waits."""
 
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,17 @@ def check_address(address: str) -> str:
     return address
 
 
+def check_network(name: str) -> str:
+    """Let an IP address or a network through, unless everybody is in it."""
+    try:
+        network = ipaddress.ip_network(name)
+    except ValueError:
+        raise refuse("It is no IP address and no network.", 'Write "192.0.2.7" or "192.0.2.0/24".') from None
+    if network.prefixlen == 0:
+        raise refuse("Everybody is in this network, and could claim any address.", "Name your proxies only.")
+    return name
+
+
 class Operator(Section):
     """Where an operator's server listens, under which name and certificate, and how long it waits."""
 
@@ -37,6 +49,11 @@ class Operator(Section):
     )
     certificate_file: Shown | None = Field(default=None, description='PEM with the whole chain, for "files"')
     key_file: Shown | None = Field(default=None, description='PEM of its private key, for "files"')
+    proxies: tuple[Annotated[str, AfterValidator(check_network)], ...] = Field(
+        default=(),
+        description="addresses or networks of reverse proxies in front of this server: their X-Forwarded-For says who "
+        'calls; with certificate = "proxy" this machine\'s own is one already',
+    )
     trust: Literal["own", "system"] | None = Field(
         default=None,
         description="which CAs participants accept: the one whose fingerprint is in the invitation, or those of "

@@ -1,6 +1,7 @@
 """policy.toml: what a funder decides before the run. Amounts and ratios are text: no number with a point."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,9 @@ from fedgap.config.values import Shown, check_id
 
 DIGITS = {"BHD": 3, "CLP": 0, "ISK": 0, "JOD": 3, "JPY": 0, "KRW": 0, "KWD": 3, "OMR": 3, "TND": 3, "UGX": 0, "VND": 0}
 """Digits of the minor unit where they are not 2 (ISO 4217); others may be given as `minor_digits`."""
+
+MOST_MINOR_UNITS = 2**60
+"""The largest amount that a record of the ledger holds (`fedgap.records.values.Amount`)."""
 
 _AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 _RATIO = re.compile(r"[0-9]{1,9}(/[1-9][0-9]{0,8}|\.[0-9]{1,9})?")
@@ -168,7 +172,9 @@ def parse_policy(document: Mapping[str, Any], *, name: str = "The policy") -> Po
         read = [read_section(model, table, key, place) for place, table in enumerate(listed)]
         lists[key] = [section for section, _ in read if section is not None]
         problems += [problem for _, wrong in read for problem in wrong]
-    problems += _between(lists, rule)
+    problems += _between(lists)
+    if rule is not None and costs is not None:
+        problems += _amounts(lists, rule, costs)
     if problems or rule is None or costs is None:
         raise ConfigError(problems, name=name)
     return PolicyConfig(
@@ -180,17 +186,27 @@ def parse_policy(document: Mapping[str, Any], *, name: str = "The policy") -> Po
     )
 
 
-def _between(lists: Mapping[str, list[Any]], rule: PolicyRule | None) -> Iterator[Problem]:
+def _between(lists: Mapping[str, list[Any]]) -> Iterator[Problem]:
     """What is wrong between sections that are each right."""
     if not lists["period"]:
         yield Problem("period", "There is no period.", "Add [[period]] with its budget.")
-    priced = [price.what for price in lists["price"]]
-    for what in sorted({what for what in priced if priced.count(what) > 1}):
+    priced = Counter(price.what for price in lists["price"])
+    for what in sorted(what for what, count in priced.items() if count > 1):
         yield Problem("price", f"There are two prices for {what}.", "Keep one.")
-    owned = [org for owner in lists["owner"] for org in owner.organisations]
-    for org in sorted({org for org in owned if owned.count(org) > 1}):
+    owned = Counter(org for owner in lists["owner"] for org in owner.organisations)
+    for org in sorted(org for org, count in owned.items() if count > 1):
         yield Problem("owner", f"{org} is there twice.", "An organisation has one owner.")
-    for place, period in enumerate(lists["period"]):
-        if rule is not None and (Fraction(period.budget) * 10**rule.digits).denominator != 1:
+
+
+def _amounts(lists: Mapping[str, list[Any]], rule: PolicyRule, costs: Costs) -> Iterator[Problem]:
+    """Amounts are whole in the smallest unit, and the budgets together fit the ledger."""
+    unit = 10**rule.digits
+    amounts = {key_path("period", place, "budget"): period.budget for place, period in enumerate(lists["period"])}
+    capped = {} if costs.cap is None else {"costs.cap": costs.cap}
+    for key, amount in (amounts | capped).items():
+        if (Fraction(amount) * unit).denominator != 1:
             cause = f"{rule.currency} has {rule.digits} digits behind the point."
-            yield Problem(key_path("period", place, "budget"), cause, "Write no more digits than that.")
+            yield Problem(key, cause, "Write no more digits than that.")
+    if max(sum(map(Fraction, amounts.values())), Fraction(costs.cap or 0)) * unit > MOST_MINOR_UNITS:
+        cause = f"The budgets, or the cap of costs, are above {MOST_MINOR_UNITS // unit:,} {rule.currency}."
+        yield Problem("period", cause, "Write less, or choose fewer minor_digits.")

@@ -1,6 +1,6 @@
 """The `[secagg]`, `[settlement]` and `[evaluation]` sections: what the protocol of a deployment promises.
 
-They are checked now, so that a plan can be agreed on, and used by the protocol and by settlement.
+A simulation follows them too, as far as there is something to wait for or to show.
 n: organisations. f: organisations that may side with the server.
 """
 
@@ -15,6 +15,8 @@ from fedgap.config.values import Shown
 FEWEST = 3
 """With two, each can take its own update off the sum and is left with the other's."""
 ROUNDS_A_PERIOD = 10
+DIRECTION_BYTES = 2
+"""What settlement shows of a round for each parameter and opening: int16."""
 
 
 class SecAgg(Section):
@@ -35,7 +37,7 @@ class SecAgg(Section):
     reply_timeout_s: float = Field(
         default=120.0,
         gt=0,
-        description="how long the server waits for an organisation's reply; checked now, used in deployments",
+        description="how long the server waits for an organisation's reply; a simulation never waits",
         json_schema_extra={"unit": "s"},
     )
     clip_start: float = Field(
@@ -84,7 +86,7 @@ class Settlement(Section):
     close_days: int = Field(
         default=14,
         ge=1,
-        description="how long a missing answer may still come after the last round; checked now, used by settlement",
+        description="how long a missing answer may still come after the last round; a simulation never waits",
         json_schema_extra={"unit": "days"},
     )
     openings: Literal[1, 2] = Field(
@@ -104,8 +106,8 @@ class Evaluation(Section):
     )
     reveal: Literal["after-settlement", "never"] = Field(
         default_factory=lambda known: "after-settlement" if known.get("source") in {"committed", "public"} else "never",
-        description="when the rows are shown to every organisation: at settlement, after the last round, or never; "
-        "checked now, used by settlement",
+        description="whether every organisation sees the rows once the period that they measured is settled; follows "
+        "from `source`, and writing it down only makes that plain",
         json_schema_extra={"default_text": '"after-settlement" for committed and public rows, else "never"'},
     )
     data: Shown | None = Field(
@@ -123,7 +125,7 @@ class Evaluation(Section):
     )
 
     def broken_rules(self) -> Iterator[Problem]:
-        """Rows that everyone has to check must be shown, and rows only a witness may see must not."""
+        """Rows that everyone has to check must be shown, public ones are, and rows only a witness may see must not."""
         if self.witness is not None and self.source != "witness":
             yield Problem("witness", 'Only source = "witness" has one.', 'Write source = "witness", or remove it.')
         if self.source == "committed" and self.reveal == "never":
@@ -132,6 +134,8 @@ class Evaluation(Section):
                 "Committed rows must be shown in the end, or nobody can check the directions.",
                 'Write reveal = "after-settlement", or source = "witness".',
             )
+        if self.source == "public" and self.reveal == "never":
+            yield Problem("reveal", "Everybody has public rows.", 'Write reveal = "after-settlement", or leave it out.')
         if self.source in {"witness", "organisations"} and self.reveal != "never":
             yield Problem("reveal", f"Rows of {self.source} are never shown.", 'Write reveal = "never".')
         if self.source == "organisations" and self.data is not None:

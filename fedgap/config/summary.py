@@ -2,7 +2,7 @@
 
 from fedgap.config.federation import FederationConfig
 from fedgap.config.organisation import Organisation
-from fedgap.config.protocol import least_quorum, most_colluders
+from fedgap.config.protocol import DIRECTION_BYTES, Evaluation, Settlement, least_quorum, most_colluders
 from fedgap.config.task import ImageOptions, TabularOptions
 
 MOST_NAMED = 12
@@ -15,6 +15,7 @@ WEIGHTS = {
 MODELS = {"linear": "a linear model", "mlp": "a multi-layer perceptron", "cnn": "a convolutional network"}
 
 MEASURED = {
+    "committed": "Contributions are measured on rows fixed beforehand, which every organisation is shown at the end.",
     "public": "Contributions are measured on public rows: everybody can check them, and could have trained on them.",
     "witness": "Contributions are measured on rows that only a witness sees; everybody else relies on its signature.",
     "server_chooses_directions": "The server chooses what contributions are measured along: it can learn chosen "
@@ -25,15 +26,33 @@ MEASURED = {
 def summary(config: FederationConfig) -> tuple[str, ...]:
     """Say who learns what together and how; one sentence an item."""
     sentences = [_who(config), *map(_cheat, _cheats(config)), _what(config), _training(config), _server(config)]
+    if config.federation.start is not None:
+        name = config.federation.start[:16]
+        sentences.append(f"Training begins with the model {name}, which everybody has as start.safetensors.")
     if config.secagg is not None:
         members = len(config.organisations)
         f = most_colluders(members) if config.secagg.f is None else config.secagg.f
         quorum = least_quorum(members, f) if config.secagg.quorum is None else config.secagg.quorum
         sentences.append(f"Secure aggregation tolerates {f} colluders; {quorum} organisations open a sum.")
-    if config.evaluation is not None and config.evaluation.source in MEASURED:
+    if config.evaluation is not None and _is_measured(config.evaluation):
         sentences.append(MEASURED[config.evaluation.source])
+    sentences += settlement_size(config)
     sentences.append(_baselines(config))
     return tuple(sentences)
+
+
+def _is_measured(evaluation: Evaluation) -> bool:
+    """Whether there is something to say: committed rows need a file, and a simulation takes test rows without one."""
+    return evaluation.source in MEASURED and (evaluation.source != "committed" or evaluation.data is not None)
+
+
+def settlement_size(config: FederationConfig) -> tuple[str, ...]:
+    """Say what a settlement moves; the size of the model is not known from a configuration. Empty if nothing moves."""
+    wanted, rounds = config.settlement or Settlement(), config.training.rounds
+    if config.evaluation is None or config.evaluation.data is None or not wanted.periods or not rounds:
+        return ()
+    size = DIRECTION_BYTES * wanted.openings * -(-rounds // wanted.periods)
+    return (f"Settling a period shows every organisation {size} bytes a parameter at once: {size} MB a million.",)
 
 
 def _who(config: FederationConfig) -> str:

@@ -26,7 +26,7 @@ class EngineUnavailableError(FedgapError):
     """The engine asked for is not part of this version, or cannot run this task."""
 
     code = "engine.unavailable"
-    remedy = "Use --engine auto or --engine sequential."
+    remedy = "Use --engine auto, sequential, stacked, processes or flower."
     exit_status = 2
 
 

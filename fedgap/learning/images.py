@@ -127,7 +127,7 @@ class ImageTask(Task):
                 f"{source}: {int(wrong.sum())} of {len(classes)} labels are no class number.",
                 remedy="Number the classes from 0, or raise task.classes.",
             )
-        return Images(f"{source.parent.name}/{source.name}", pixels, classes)
+        return Images(str(Path(*source.parts[-2:])), pixels, classes)
 
     def statistics(self, data: Data) -> ImageStatistics:
         """Sum up one organisation's training images."""

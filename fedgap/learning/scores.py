@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgap.learning.parameters import Vector
+from fedgap.learning.plan import DivergedError
 from fedgap.learning.task import Kind
 
 Array = NDArray[np.float64]
@@ -18,6 +20,20 @@ UNKNOWN = -1
 
 BINS = 10
 """Bins of the calibration error."""
+
+LARGEST = 1e15
+"""Answers and scaled targets beyond this are no honest ones; their squares would not fit a float32."""
+
+
+def sound(outputs: Vector, whose: str) -> Vector:
+    """Let answers through that can be scored.
+
+    Raises:
+        DivergedError: they are beyond every sensible number; the model's training ran away without overflowing.
+    """
+    if not (np.abs(outputs) < LARGEST).all():
+        raise DivergedError(f"{whose} answers with numbers beyond {LARGEST:g}: its training diverged.")
+    return outputs
 
 
 def probabilities(logits: NDArray[np.float32]) -> Array:
@@ -96,11 +112,11 @@ class Answers:
     outputs: Array
     y: NDArray[Any]
 
-    def evidence(self) -> Array:
-        """What the score needs of each row: right (1 or 0), or the squared error; shape (n,)."""
+    def evidence(self, unit: float = 1.0) -> Array:
+        """What the score needs of each row: right (1 or 0), or the squared error in a unit of targets; shape (n,)."""
         if self.kind == "classification":
             return np.asarray(self.outputs.argmax(axis=1) == self.y, dtype=np.float64)
-        return np.asarray((self.outputs - self.y) ** 2, dtype=np.float64)
+        return np.asarray(((self.outputs - self.y) / unit) ** 2, dtype=np.float64)
 
     def measures(self) -> dict[str, float | None]:
         """Everything printed beside the score; None where these rows cannot say."""

@@ -7,6 +7,7 @@ machine. X is the weighted mean update, w the model, eta the server's learning r
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,26 @@ from fedgap.learning.parameters import Vector
 
 Array = NDArray[np.float64]
 
+
+class Memory(Protocol):
+    """float64 numbers that an optimiser remembers: an array, or what is read and written in stripes like one."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> Array:
+        """Some of them."""
+        ...
+
+    def __setitem__(self, part: slice, numbers: Array, /) -> None:
+        """Put others there."""
+        ...
+
+
 _ADAPTIVE = {"fedadam", "fedadagrad", "fedyogi"}
-_STRIPE = 2**18
+_STRIPE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +72,8 @@ class ServerState:
     """
 
     model: Vector
-    first: Array
-    second: Array
+    first: Memory
+    second: Memory
 
 
 def begin(model: Vector) -> ServerState:
@@ -83,7 +102,7 @@ def step(rule: ServerRule, state: ServerState, mean: Array) -> ServerState:
     with the second moment starting at 0.
     """
     before = state.model.astype(np.float64)
-    first, second = state.first, state.second
+    first, second = state.first[:], state.second[:]
     if rule.optimizer == "fedavg":
         change = rule.lr * mean
     elif rule.optimizer == "fedavgm":
@@ -96,27 +115,39 @@ def step(rule: ServerRule, state: ServerState, mean: Array) -> ServerState:
     return ServerState(model=(before + change).astype(np.float32), first=first, second=second)
 
 
-def step_in_parts(rule: ServerRule, state: ServerState, mean: Callable[[slice], Array]) -> ServerState:
+def in_memory(size: int) -> Memory:
+    """Make room for so many numbers."""
+    return np.empty(size, np.float64)
+
+
+def step_in_parts(
+    rule: ServerRule,
+    state: ServerState,
+    mean: Callable[[slice], Array],
+    *,
+    room: Callable[[int], Memory] = in_memory,
+) -> ServerState:
     """Apply a mean update X that is told stripe by stripe: the same bits as `step`, with little memory beside.
 
     Args:
         rule: which step.
         state: before it.
         mean: gives a stripe of X, float64.
+        room: makes room for what the rule remembers; what was there before stays as it is.
     """
     size = state.model.size
     model = np.empty(size, np.float32)
-    first = state.first if rule.optimizer == "fedavg" else np.empty(size, np.float64)
-    second = np.empty(size, np.float64) if rule.optimizer in _ADAPTIVE else state.second
+    first = state.first if rule.optimizer == "fedavg" else room(size)
+    second = room(size) if rule.optimizer in _ADAPTIVE else state.second
     for at in range(0, size, _STRIPE):
         part = slice(at, at + _STRIPE)
         before = ServerState(model=state.model[part], first=state.first[part], second=state.second[part])
         after = step(rule, before, mean(part))
         model[part] = after.model
         if first is not state.first:
-            first[part] = after.first
+            first[part] = after.first[:]
         if second is not state.second:
-            second[part] = after.second
+            second[part] = after.second[:]
     return ServerState(model=model, first=first, second=second)
 
 

@@ -7,6 +7,7 @@ the column; a cell's content is never shown, because a row is private.
 import csv
 import difflib
 import io
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ def read_table(path: Path, options: TabularOptions, kind: Kind) -> Table:
     features = _features(grid, options)
     columns = {name: _column(grid, name, options) for name in features}
     label = _classes(grid, options) if kind == "classification" else _targets(grid, options)
-    table = Table(f"{path.parent.name}/{path.name}", columns, label)
+    table = Table(str(Path(*path.parts[-2:])), columns, label)
     return _complete(table, str(path)) if options.drop_missing else table
 
 
@@ -132,6 +133,8 @@ def read_bytes(path: Path) -> bytes:
         DataError: it is missing, unreadable or empty.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UnreadableFileError(f"{path} is a folder, a device or a pipe, and no file.")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingFileError(f"There is no file {path}.") from error
@@ -163,13 +166,16 @@ def _cells(file: str, text: str, options: TabularOptions) -> _Grid:
                 names = tuple(cell.strip() for cell in row)
                 continue
             if len(row) != len(names):
-                raise NotATableError(f"{file}, line {reader.line_num}: {len(row)} cells instead of {len(names)}.")
+                raise NotATableError(
+                    f"{file}, line {reader.line_num}: {len(row)} cells instead of {len(names)}.",
+                    remedy=_other_delimiter(names),
+                )
             rows.append(row)
             lines.append(reader.line_num)
     except csv.Error as error:
         raise NotATableError(f"{file}, line {reader.line_num}: the quotes are wrong, or a cell is too long.") from error
     if len(names) == 1:
-        raise OneColumnError(f"{file} has a single column.")
+        raise OneColumnError(f"{file} has a single column.", remedy=_other_delimiter(names))
     if not names:
         raise EmptyFileError(f"{file} is empty.")
     grid = _Grid(file, names, rows, lines)
@@ -177,6 +183,12 @@ def _cells(file: str, text: str, options: TabularOptions) -> _Grid:
     if not rows:
         raise NoRowsError(f"{file} has column names and no row.")
     return grid
+
+
+def _other_delimiter(names: Sequence[str]) -> str | None:
+    """The remedy if the first line looks as if it were cut at another sign."""
+    sign = next((sign for sign in ";\t|," if len(names) == 1 and sign in names[0]), None)
+    return None if sign is None else f"Write delimiter = {json.dumps(sign)} into [task]."
 
 
 def _check_names(grid: _Grid, options: TabularOptions) -> None:
@@ -223,6 +235,8 @@ def _numbers(grid: _Grid, name: str, options: TabularOptions, remedy: str) -> Nu
         missing = cell in options.missing
         value = math.nan if missing else number(cell)
         if math.isnan(value) and not missing:
+            if math.isfinite(number(cell.replace(",", ".", 1))):
+                remedy = "Write the numbers of this file with a decimal point instead of a comma."
             raise NotANumberError(file=grid.file, column=name, line=line, remedy=remedy)
         if abs(value) > LARGEST:
             raise InfiniteNumberError(

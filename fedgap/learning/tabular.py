@@ -18,7 +18,7 @@ from fedgap.learning.faults import InfiniteNumberError, OneColumnError, WrongCol
 from fedgap.learning.linear_stack import LinearStack
 from fedgap.learning.moments import Numbers
 from fedgap.learning.rows import Data, Rows
-from fedgap.learning.scores import UNKNOWN
+from fedgap.learning.scores import LARGEST, UNKNOWN
 from fedgap.learning.table import Names, Table, level, read_table
 from fedgap.learning.table_notes import workarounds
 from fedgap.learning.table_statistics import TableStatistics, categorical_columns, matrix, numeric_columns
@@ -88,7 +88,7 @@ class TabularTask(Task):
             standardised targets, float32.
 
         Raises:
-            InfiniteNumberError: a scaled number does not fit a float32.
+            InfiniteNumberError: a scaled number does not fit a float32, or a scaled target is absurd.
             OneColumnError: no cell has a value, so there is no input.
         """
         table = _table(data)
@@ -169,7 +169,13 @@ class TabularTask(Task):
             number = {name: position for position, name in enumerate(self.classes(shared))}
             return np.array([number.get(str(name), UNKNOWN) for name in table.label.tolist()], dtype=np.int64)
         mean, scale = self.target_scale(shared, own)
-        return ((table.label.astype(np.float64) - mean) / scale).astype(np.float32)
+        targets = (table.label.astype(np.float64) - mean) / scale
+        if np.abs(targets).max(initial=0.0) > LARGEST:
+            raise InfiniteNumberError(
+                f"{table.source}: a label is too large once it is scaled.",
+                remedy="Correct the cell, or leave its row out.",
+            )
+        return targets.astype(np.float32)
 
 
 def _table(data: Data) -> Table:

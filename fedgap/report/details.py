@@ -78,8 +78,8 @@ def contribution(report: Mapping[str, Any], organisations: Organisations, names:
     rows = [
         [
             names[org["id"]],
-            reasons.show(org, "value", figures.signed),
-            reasons.show(org, "value_ci95", figures.between_signed),
+            reasons.show(org, "value", figures.finely_signed),
+            reasons.show(org, "value_ci95", figures.between_finely_signed),
             reasons.show(org, "share", figures.fine_percent),
             reasons.show(org, "baselines.size", figures.fine_percent),
             reasons.show(org, "baselines.equal", figures.fine_percent),

@@ -5,15 +5,13 @@ from typing import Any
 
 from fedgap.report import details, figures, intervals, trend
 from fedgap.report.answer import summary
+from fedgap.report.crowd import MOST_LISTED, counted, spread, unlisted
 from fedgap.report.fields import MEANINGS, MODELS, PLACES, RECOMMENDED, VERDICTS, Place, dig
 from fedgap.report.markup import Html, element, joined
 from fedgap.report.names import display_names, shortened
 from fedgap.report.reasons import Reasons
 from fedgap.report.shell import shell
 from fedgap.report.tables import Column, table
-
-_DRAWN = 100
-"""Pictures stay readable up to here; the tables hold everyone."""
 
 _BRIEF_COLUMNS = 48
 """A long name stands in full where the verdict is, and cut in the tables below."""
@@ -23,16 +21,16 @@ def page(report: Mapping[str, Any]) -> str:
     """Show a whole `report.json` as one HTML file that needs nothing else: no script, no network.
 
     Args:
-        report: the mapping that is written as report.json; it is only formatted here, never computed with.
+        report: the mapping that is written as report.json; it is formatted here, and counted where there are many.
     """
-    organisations = sorted(report["organisations"], key=lambda org: (org["rows"], org["id"]))
-    names = display_names(organisations)
+    everybody = sorted(report["organisations"], key=lambda org: (org["rows"], org["id"]))
+    organisations, names = spread(everybody), display_names(everybody)
     brief = {org_id: shortened(name, _BRIEF_COLUMNS) for org_id, name in names.items()}
     reasons = Reasons(report.get("reasons") or {})
     body = [
         _header(report),
         _answer(report, reasons),
-        _who_gains(report, organisations, names, reasons),
+        _who_gains(report, everybody, names, reasons),
         _pictures(report, organisations, names, reasons),
         _by_round(report, reasons),
         _numbers(report, organisations, brief, reasons),
@@ -88,7 +86,7 @@ def _tile(report: Mapping[str, Any], field: str, word: str, form: Callable[[Any]
 
 
 def _who_gains(
-    report: Mapping[str, Any], organisations: Sequence[Mapping[str, Any]], names: Mapping[str, str], reasons: Reasons
+    report: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], names: Mapping[str, str], reasons: Reasons
 ) -> Html:
     columns = [
         Column("organisation", numeric=False),
@@ -111,8 +109,9 @@ def _who_gains(
             _gain(org, "own", reasons),
             _gain(org, "common", reasons),
         ]
-        for org in organisations
+        for org in spread(everybody)
     ]
+    all_of_them = [element("p", unlisted(everybody)), counted(everybody)] if len(everybody) > MOST_LISTED else []
     metric = report["metric"]
     said = (
         f"Gap: {metric['name']} of pooled minus alone, own test rows. Gain: what joining adds, with its 95 % interval."
@@ -120,6 +119,7 @@ def _who_gains(
     return _section(
         "Who gains",
         element("p", report["rule"]),
+        *all_of_them,
         element("p", said, class_="quiet"),
         table("Verdict for each organisation, fewest rows first", columns, [[row] for row in rows], stacked=True),
     )
@@ -153,20 +153,19 @@ def _gain(org: Mapping[str, Any], place: Place, reasons: Reasons) -> Html:
 def _pictures(
     report: Mapping[str, Any], organisations: Sequence[Mapping[str, Any]], names: Mapping[str, str], reasons: Reasons
 ) -> Html:
-    drawn, metric = organisations[:_DRAWN], report["metric"]["name"]
-    axis = intervals.shared_scale(drawn)
+    metric, axis = report["metric"]["name"], intervals.shared_scale(organisations)
     charts = [
         element(
             "div",
             element("h3", f"On {PLACES[place]}"),
-            intervals.draw(drawn, names, place, axis, metric, reasons),
+            intervals.draw(organisations, names, place, axis, metric, reasons),
         )
         for place in PLACES
     ]
     key = [element("li", element("b", word), f": {meaning}") for word, meaning in MEANINGS.items()]
-    said = "Dots are means, lines are 95 % intervals; further right is better. Bold: what serves the organisation best."
-    if len(organisations) > _DRAWN:
-        said += f" Drawn are the {_DRAWN} organisations with the fewest rows; the tables hold all."
+    said = "Dots are means, lines are 95 % intervals; further right is better. "
+    said += "Bold: the model that an organisation's left-out training rows recommend; test rows have no part in that."
+    said = f"{said} {unlisted(report['organisations'])}".rstrip()
     return _section(
         f"Each organisation's {metric}",
         element("p", said, class_="quiet"),

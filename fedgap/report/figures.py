@@ -35,6 +35,18 @@ def between_signed(interval: Sequence[float]) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
+def finely_signed(value: float) -> str:
+    """A part of a gain, which many share, to four decimals: +0.0035."""
+    shown = f"{value:+.4f}"
+    return "0.0000" if float(shown) == 0 else shown
+
+
+def between_finely_signed(interval: Sequence[float]) -> str:
+    """An interval of parts of a gain: +0.0021 to +0.0049."""
+    low, high = interval
+    return f"{finely_signed(low)} to {finely_signed(high)}"
+
+
 def percent(value: float) -> str:
     """A ratio of 1 as per cent: 92 %."""
     shown = f"{100 * value:.0f}"

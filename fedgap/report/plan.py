@@ -48,7 +48,13 @@ def plan_words(plan: Mapping[str, Any]) -> list[str]:
         f"That gave a utility of {score(chosen['utility'])} ({between(chosen['utility_ci95'])}) on "
         f"{plan['evaluation']}, over {count(plan['draws'])} draws."
     )
-    return [bought, reached]
+    if wanted["target"] is not None:
+        return [bought, reached]
+    return [
+        bought,
+        reached,
+        "Nothing within the budget was better by more than one standard error; of what is as good, this costs least.",
+    ]
 
 
 def plan_page(plan: Mapping[str, Any]) -> str:
@@ -65,7 +71,8 @@ def plan_page(plan: Mapping[str, Any]) -> str:
     )
     rows = [_row(cell) for cell in plan["frontier"]]
     every = [_row(cell) for cell in sorted(plan["cells"], key=lambda cell: (cell["cost"], cell["rounds"]))]
-    tables = element("section", table("Federations that no cheaper one beats", COLUMNS, [[row] for row in rows]))
+    best = table("Federations that no cheaper one beats", COLUMNS, [[row] for row in rows], stacked=True)
+    tables = element("section", best)
     details = element(
         "details",
         element("summary", "Every simulated federation"),
@@ -109,9 +116,11 @@ def _axes(across: Scale, upright: Scale, currency: str) -> Html:
         y = _y(upright, value)
         parts.append(element("line", class_="grid", x1=f"{_LEFT:g}%", x2=f"{_RIGHT:g}%", y1=y, y2=y))
         parts.append(element("text", label, class_="tick end", x=f"{_LEFT - 1:g}%", y=y + 4))
-    for value, _ in across.ticks():
+    *inner, last = across.ticks()
+    for value, _ in (*inner, last):
+        kind = "end" if value == last[0] else "middle"  # the last number would stand half outside a telephone
         place = f"{_x(across, value):.2f}%"
-        parts.append(element("text", count(value), class_="tick middle", x=place, y=_BOTTOM + 18))
+        parts.append(element("text", count(value), class_=f"tick {kind}", x=place, y=_BOTTOM + 18))
     middle = f"{(_LEFT + _RIGHT) / 2:g}%"
     parts.append(element("text", f"cost, {currency}", class_="tick middle", x=middle, y=_HEIGHT - 10))
     return joined(parts)

@@ -55,8 +55,9 @@ def _summary(statements: Sequence[Mapping[str, Any]]) -> str:
     paid = sum(line["paid_now"] for found in statements for line in found["lines"])
     held = sum(line["vesting"] + line["set_aside"] for line in statements[-1]["lines"])
     left, money = statements[-1], _Money(statements[0])
+    periods = "1 period" if len(statements) == 1 else f"{len(statements)} periods"
     return (
-        f"{len(statements)} settled, {money(planned)} planned: {money(paid)} paid, {money(held)} of the last one held "
+        f"{periods} settled, {money(planned)} planned: {money(paid)} paid, {money(held)} of the last one held "
         f"back, {money(left['carried'])} carried over, {money(left['returned'])} returned."
     )
 
@@ -107,7 +108,8 @@ def _money_table(found: Mapping[str, Any], money: _Money) -> Html:
     ]
     sums = (money(sum(line[name] for line in found["lines"])) for name in names)
     rows.append([("together", *sums, f"carried {money(found['carried'])}, returned {money(found['returned'])}")])
-    return table(f"Period {found['period']}: what each organisation gets", columns, rows)
+    shown = table(f"Period {found['period']}: what each organisation gets", columns, rows, stacked=True)
+    return element("div", shown, class_="box")
 
 
 def _shares(found: Mapping[str, Any]) -> Html:

@@ -147,6 +147,7 @@ class RingSum:
 
     def __init__(self, federation: LocalFederation) -> None:
         self.manifest = federation.manifest
+        self._seats = {member.id: seat for seat, member in enumerate(self.manifest.members)}
         self.clip = self.manifest.encoding.clip_start
         self._last: _Last | None = None
 
@@ -177,7 +178,7 @@ class RingSum:
         deltas = np.stack([update.delta for update in updates]).astype(np.float32)
         losses = {LOSS.name: np.array([[update.loss for update in updates]])}
         (total,) = block.plain_sums(self.manifest, orgs, deltas[None], losses, clips=[self.clip], round_=number)
-        return total, tuple(self.manifest.seat_of(org) for org in orgs)
+        return total, tuple(self._seats[org] for org in orgs)
 
     @property
     def released(self) -> Released | None:
@@ -201,9 +202,8 @@ class RingSum:
 
     def state(self, state: ServerState, *, applied: int, clip: float | None = None) -> bytes:
         """Name the model after so many sums, with the clip norm of the round that starts from it."""
-        optimiser = np.concatenate([state.first, state.second])
         norm = self.clip if clip is None else clip
-        return state_digest(state.model, optimiser, clip=norm, applied=applied)
+        return state_digest(state.model, state.first, state.second, clip=norm, applied=applied)
 
     def _close(self, number: int, mean: Mean, given: Mapping[OrgId, Contribution], *, up: int, down: int) -> Aggregated:
         parts = partial(plain_parts, self.manifest, given, clip=self.clip, round_=number)
@@ -235,7 +235,7 @@ class MaskedSum(RingSum):
         """Run one round of the protocol."""
         self._contributions = _contributions(updates)
         self.cohort.up = self.cohort.down = 0
-        self.cohort.there = {self.manifest.seat_of(org) for org in self._contributions}
+        self.cohort.there = {self._seats[org] for org in self._contributions}
         plan, clip = self.plan(number, state, clip=self.clip), self.clip
         opened = rounds.run_round(
             self.server,

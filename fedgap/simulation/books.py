@@ -90,7 +90,8 @@ class Books:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report should know."""
         nothing = self._terms.nothing
-        return self._founded.notes if not nothing else (f"Nothing is opened in the ledger: {nothing}.",)
+        more = self._terms.size_note
+        return (*self._founded.notes, *more) if not nothing else (f"Nothing is opened in the ledger: {nothing}.",)
 
     # --- before the first round ---
 
@@ -135,7 +136,9 @@ class Books:
     def add(self, done: RoundDone) -> None:
         """Take in a round."""
         adding, manifest = self._founded.adding, self._founded.federation.manifest
-        moved = Moved(before=self._model, after=done.state.model, step=elementwise_step(self._step, done.state.second))
+        moved = Moved(
+            before=self._model, after=done.state.model, step=elementwise_step(self._step, done.state.second[:])
+        )
         self._model = done.state.model
         released = adding.released
         assert released is not None  # noqa: S101 - it just added a round; tells mypy

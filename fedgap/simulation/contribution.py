@@ -111,7 +111,7 @@ class Accounting:
             return None
 
     def _add(self, utility: Utility, before: Vector, done: RoundDone) -> Direction:
-        step = elementwise_step(self.step, done.state.second)
+        step = elementwise_step(self.step, done.state.second[:])
         if not self.intervals and self.step.memory[0] == 0:
             found = direction(utility, before, done.state.model, done.added.mean, step)
             self.account.add(found, done.added.parts())

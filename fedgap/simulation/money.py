@@ -24,6 +24,14 @@ class PolicyPeriodsError(FedgapError):
         )
 
 
+class PolicyOwnersError(FedgapError):
+    """The policy gives an owner to organisations that the federation does not have."""
+
+    code = "policy.owners"
+    remedy = "Correct the ids under [[owner]]: an organisation that is not named there is paid as its own owner."
+    exit_status = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """A policy that applies from the first period on."""
@@ -51,6 +59,7 @@ def money_of(config: FederationConfig) -> Money | None:
     Raises:
         ConfigError: it cannot be used.
         PolicyPeriodsError: its budgets are for other periods.
+        PolicyOwnersError: it gives an owner to somebody who is not in the federation.
     """
     if config.federation.policy is None:
         return None
@@ -58,4 +67,7 @@ def money_of(config: FederationConfig) -> Money | None:
     periods = max(1, 1 if config.settlement is None else config.settlement.periods)
     if len(policy.budgets) != periods:
         raise PolicyPeriodsError(budgets=len(policy.budgets), periods=periods)
+    strangers = sorted(policy.owned().keys() - {organisation.id for organisation in config.organisations})
+    if strangers:
+        raise PolicyOwnersError(f"The federation has no {', '.join(strangers)}, to whom the policy gives an owner.")
     return Money(policy)

@@ -22,7 +22,7 @@ from fedgap.secagg.messages import EVERYBODY
 from fedgap.secagg.opening import centred, product
 from fedgap.secagg.overlap import opened_together
 from fedgap.secagg.periods import Periods
-from fedgap.secagg.plain import plain_sum
+from fedgap.secagg.plain import plain_vectors
 from fedgap.secagg.proposals import Prepared, prepare
 from fedgap.secagg.settlement import AFTER_WINDOW, UNUSABLE, Bloc, LeftOut, Statement
 from fedgap.secagg.settler import Settler
@@ -169,7 +169,8 @@ class Plain:
         manifest, plan = self.federation.manifest, released.plan
         rounds = self._periods.rounds_of(self._periods.of(plan.round))
         before = [self._rounds[r] for r in rounds if r in self._rounds and self._rounds[r].prepared]
-        seats = frozenset(manifest.seat_of(org) for org in released.given)
+        known = {member.id: seat for seat, member in enumerate(manifest.members)}
+        seats = frozenset(known[org] for org in released.given)
         prepared = prepare(
             manifest,
             seats,
@@ -179,10 +180,8 @@ class Plain:
             length=self._periods.length,
             scale=before[0].prepared[0].scale if before else None,
         )
-        counts = {}
-        for org, given in released.given.items():
-            vector, (seat,) = plain_sum(manifest, [(org, given)], clip=plan.clip, round_=plan.round)
-            counts[seat] = [product(ready.entries, vector) for ready in prepared]
+        vectors = plain_vectors(manifest, released.given.items(), clip=plan.clip, round_=plan.round)
+        counts = {seat: [product(ready.entries, vector) for ready in prepared] for _, seat, vector in vectors}
         totals = tuple(centred(product(ready.entries, released.total)) for ready in prepared)
         self._rounds[plan.round] = _Counted(prepared=prepared, seats=seats, counts=counts, totals=totals)
 

@@ -135,11 +135,11 @@ class Openings:
     def intervals(self) -> dict[OrgId, Interval]:
         """Every value of the whole run, with its interval where there are two openings."""
         ends = _ends(self.values, self.halves)
+        error = _split(self.values, self.halves)[0].error if ends else None
         found = {}
         for org, parts in self.values.items():
             value = float(sum(parts, Fraction(0)) / len(parts))
             low, high = (float(end) for end in ends[org]) if org in ends else (None, None)
-            error = _error(self.values, self.halves) if org in ends else None
             found[org] = Interval(value=value, low=low, high=high, error=error)
         return found
 
@@ -168,7 +168,3 @@ def _ends(values: Mapping[OrgId, Sequence[Fraction]], sizes: Sequence[int]) -> d
         width = Fraction(interval.value) - Fraction(interval.low)
         found[org] = (value - width, value + width)
     return found
-
-
-def _error(values: Mapping[OrgId, Sequence[Fraction]], sizes: Sequence[int]) -> float | None:
-    return _split(values, sizes)[0].error

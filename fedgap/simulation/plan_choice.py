@@ -1,4 +1,4 @@
-"""What to plan: of all federations that were simulated, the cheapest that reaches a target, or the best for a budget.
+"""What to plan: of all simulated federations the cheapest that reaches a target, or that is as good as a budget buys.
 
     minimise  c T + d D + l L     c, d, l: the policy's prices of processor time T, labelled rows D and labour L
 
@@ -108,7 +108,7 @@ def for_target(found: Sequence[Cell], target: float) -> Cell:
 
 
 def for_budget(found: Sequence[Cell], budget: int, shown: Callable[[int], str] = str) -> Cell:
-    """The best cell that never costs more than the budget; of those as good but for one standard error, the cheapest.
+    """The cheapest cell that is, but for one standard error, as good as the best that never costs more than the budget.
 
     Args:
         found: all cells.

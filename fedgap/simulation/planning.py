@@ -176,8 +176,9 @@ def _course(
         meter.add(1, done.updates)
         if done.number not in judged:
             return
-        outputs = engine.outputs(done.state.model, watched)
+        outputs = scores.sound(engine.outputs(done.state.model, watched), f"The common model of round {done.number}")
         value = scores.utility(task.kind, outputs, watched.y)
+        assert value is not None  # noqa: S101 - somebody has a row to judge by; tells mypy
         cpu_ms = sum(claim.metered[0].amount for claim in meter.claims(1))
         used = sum(counted.values())
         labour = labour_minutes * len(members)
@@ -187,7 +188,7 @@ def _course(
                 rows_part=trial.part,
                 rounds=done.number,
                 rows=used,
-                utility=float("nan") if value is None else value,
+                utility=value,
                 cost=cost_of(prices, cpu_ms=cpu_ms, rows=used, labour_minutes=labour),
             )
         )

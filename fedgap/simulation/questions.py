@@ -27,7 +27,7 @@ class AnsweredRows:
     Attributes:
         owner: number of the organisation each row belongs to, shape (n,).
         row: its position in the owner's data, shape (n,).
-        target: class number, or the target in its own units, shape (n,).
+        target: class number, or the target in units of `Questions.unit`, shape (n,).
     """
 
     owner: Index
@@ -55,6 +55,11 @@ class Questions:
         self.rows, self.common = rows, common
         self._kept: dict[str, list[Part]] = {}
         self._joined = join([rows.test[org].take(index) for org, index in common.items() if len(index)])
+
+    @property
+    def unit(self) -> float:
+        """What scores of a regression are computed in, whatever the targets' own unit is: their common deviation."""
+        return self.rows.target_scale("pooled", next(iter(self.common)))[1]
 
     def own(self, org: OrgId, view: str) -> Part:
         """An organisation's test rows as it prepares them, and the scale of its targets."""
@@ -86,13 +91,13 @@ class Questions:
         return AnsweredRows(
             owner=np.repeat(np.arange(len(self.common)), [len(index) for index in self.common.values()]),
             row=np.concatenate([self.rows.test_index[org][index] for org, index in self.common.items()]),
-            target=np.concatenate([target_of(part, scale) for part, scale in parts] or [np.zeros(0)]),
+            target=np.concatenate([target_of(*part) for part in parts] or [np.zeros(0)]) / self.unit,
         )
 
     def own_rows(self, org: OrgId) -> AnsweredRows:
         """Identity and target of an organisation's own test rows."""
-        index = self.rows.test_index[org]
-        return AnsweredRows(owner=np.zeros(len(index), np.int64), row=index, target=target_of(*self.own(org, "pooled")))
+        index, target = self.rows.test_index[org], target_of(*self.own(org, "pooled")) / self.unit
+        return AnsweredRows(owner=np.zeros(len(index), np.int64), row=index, target=target)
 
 
 def target_of(rows: Rows, scale: tuple[float, float]) -> NDArray[np.float64]:

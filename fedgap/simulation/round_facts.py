@@ -9,7 +9,6 @@ ledger of a simulation may leave these out, and says how many sums are unsigned.
 from collections.abc import Iterable, Sequence
 
 from fedgap.crypto import digest, root_of_chunks
-from fedgap.ids import OrgId
 from fedgap.records import (
     AggregateReleased,
     Approval,
@@ -24,8 +23,9 @@ from fedgap.records import (
 from fedgap.rounds import Event
 from fedgap.rounds import RosterAgreed as AgreedEvent
 from fedgap.secagg.local import LocalFederation
-from fedgap.secagg.manifest import Manifest, approve
-from fedgap.secagg.plain import plain_sum
+from fedgap.secagg.manifest import Manifest
+from fedgap.secagg.masking import Ring
+from fedgap.secagg.plain import plain_vectors
 from fedgap.secagg.transcript import Plan
 from fedgap.secagg.wire import pack
 from fedgap.simulation.aggregate import Released
@@ -36,8 +36,8 @@ NOTHING = bytes(32)
 
 def founding(federation: LocalFederation) -> ManifestSigned:
     """The manifest, signed by all its simulated members."""
-    signed = [approve(federation.manifest, identity) for identity in federation.identities]
-    approvals = [Approval(public=one.public, signature=one.signature) for one in signed]
+    name = federation.manifest.digest  # once: thousands may sign
+    approvals = [Approval(public=one.public, signature=one.sign("manifest", name)) for one in federation.identities]
     return ManifestSigned(manifest=pack(federation.manifest), approvals=tuple(approvals))
 
 
@@ -78,7 +78,8 @@ def _roster(manifest: Manifest, event: AgreedEvent) -> Record:
 def _released(manifest: Manifest, released: Released, state: bytes) -> AggregateReleased:
     plan, outcome = released.plan, released.outcome
     if outcome is None:
-        roots = {manifest.seat_of(org): _unmasked_root(manifest, released, org) for org in released.given}
+        vectors = plain_vectors(manifest, released.given.items(), clip=plan.clip, round_=plan.round)
+        roots = {seat: root_of_chunks("unmasked", _bytes_of(vector)) for _, seat, vector in vectors}
         voices: tuple[Voice, ...] = ()
         t2 = NOTHING
     else:
@@ -92,15 +93,12 @@ def _released(manifest: Manifest, released: Released, state: bytes) -> Aggregate
         round=plan.round,
         attempt=plan.attempt,
         agreed=digest("D", survivors, plan.sid, t2),
-        sum_root=root_of_chunks("sum", released.total.astype("<u4", copy=False).tobytes()),
+        sum_root=root_of_chunks("sum", _bytes_of(released.total)),
         state=state,
         survivors=tuple(Survivor(organisation=manifest.members[seat].id, root=root) for seat, root in survivors),
         voices=voices,
     )
 
 
-def _unmasked_root(manifest: Manifest, released: Released, org: OrgId) -> bytes:
-    """Root of what an organisation added, where there are no masks."""
-    plan = released.plan
-    vector, _ = plain_sum(manifest, [(org, released.given[org])], clip=plan.clip, round_=plan.round)
-    return root_of_chunks("unmasked", vector.astype("<u4", copy=False).tobytes())
+def _bytes_of(vector: Ring) -> bytes:
+    return vector.astype("<u4", copy=False).tobytes()

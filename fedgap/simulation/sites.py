@@ -176,6 +176,8 @@ class SplitSites:
         test_index: positions of the test rows in the organisation's data.
         own: statistics of each organisation's training rows.
         shared: these merged.
+        noise: part of the training labels that is wrong, of those that were told to behave so.
+        seed: of the study, for which labels these are.
     """
 
     task: Task

@@ -12,7 +12,6 @@ from fedgap.ids import OrgId
 from fedgap.learning import scores
 from fedgap.learning.engines import Engines
 from fedgap.learning.parameters import Vector
-from fedgap.learning.plan import DivergedError
 from fedgap.learning.rows import Rows, concatenate
 from fedgap.learning.scores import Answers
 from fedgap.learning.task import Task
@@ -28,8 +27,6 @@ from fedgap.simulation.sites import Site, SplitSites, split_sites
 
 CONTENDERS = ("local", "federated", "personalised", "pooled")
 VIEW = {"local": "alone", "federated": "federated", "personalised": "federated", "pooled": "pooled"}
-LARGEST_ANSWER = 1e15
-"""Outputs beyond this come from a training that diverged; their squares would not fit a float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,7 +208,7 @@ def _notes(task: Task, rows: SplitSites, org: OrgId) -> list[str]:
 
 def _main_run(split: Split, watched: Rows) -> MainRun:
     task, shared = split.rows.task, split.rows.shared
-    outputs = _sound(split.engine.outputs(split.start, watched), "The starting model")
+    outputs = scores.sound(split.engine.outputs(split.start, watched), "The starting model")
     return MainRun(
         model=split.start,
         engine=(split.engine.name, split.why),
@@ -234,7 +231,8 @@ def _watch(main: MainRun, split: Split, watched: Rows, books: Books | PlainBooks
     """Write down every round of the reported federation."""
 
     def after_round(done: RoundDone) -> None:
-        outputs = _sound(split.engine.outputs(done.state.model, watched), f"The common model of round {done.number}")
+        answers = split.engine.outputs(done.state.model, watched)
+        outputs = scores.sound(answers, f"The common model of round {done.number}")
         for update in done.updates:
             main.cpu_seconds[update.org] += update.cpu_seconds
             main.wall_seconds[update.org] += update.wall_seconds
@@ -266,14 +264,14 @@ def _for_everybody(split: Split, contenders: Contenders, asked: Questions) -> di
     """
     first = split.names[0]
     return {
-        (view, id(vector)): _common(split, vector, asked.all(view, first), f"The {view} model")
+        (view, id(vector)): _common(split, vector, asked, (view, first), f"The {view} model")
         for view, vector in (("federated", contenders.federated), ("pooled", contenders.pooled))
     }
 
 
-def _common(split: Split, vector: Vector, parts: Sequence[Part], whose: str) -> _Common:
-    answers = _answer(split, vector, parts, whose)
-    return answers.evidence().astype(np.float32), answers.measures()
+def _common(split: Split, vector: Vector, asked: Questions, at: tuple[str, OrgId], whose: str) -> _Common:
+    answers = _answer(split, vector, asked.all(*at), whose)
+    return answers.evidence(asked.unit).astype(np.float32), answers.measures()
 
 
 def _answers(
@@ -290,9 +288,9 @@ def _answers(
         whose = f"The {name} model of organisation {org}"
         view = VIEW[name]
         own = _answer(split, vector, [asked.own(org, view)], whose)
-        common = alike.get((view, id(vector))) or _common(split, vector, asked.all(view, org), whose)
+        common = alike.get((view, id(vector))) or _common(split, vector, asked, (view, org), whose)
         found[name] = Answered(
-            own=own.evidence().astype(np.float32),
+            own=own.evidence(asked.unit).astype(np.float32),
             common=common[0],
             own_measures=own.measures(),
             common_measures=common[1],
@@ -304,19 +302,8 @@ def _answer(split: Split, vector: Vector, parts: Sequence[Part], whose: str) -> 
     """Let a model answer, in the targets' own units."""
     if not parts:
         return Answers(split.kind, np.zeros((0, 1) if split.kind == "classification" else 0), np.zeros(0, np.int64))
-    outputs = [_sound(split.engine.outputs(vector, rows), whose).astype(np.float64) for rows, _ in parts]
+    outputs = [scores.sound(split.engine.outputs(vector, rows), whose).astype(np.float64) for rows, _ in parts]
     if split.kind == "regression":
         outputs = [out.reshape(-1) * scale[1] + scale[0] for out, (_, scale) in zip(outputs, parts, strict=True)]
         return Answers(split.kind, np.concatenate(outputs), np.concatenate([target_of(*part) for part in parts]))
     return Answers(split.kind, np.concatenate(outputs), np.concatenate([rows.y for rows, _ in parts]))
-
-
-def _sound(outputs: Vector, whose: str) -> Vector:
-    """Let answers through that can be scored.
-
-    Raises:
-        DivergedError: they are beyond every sensible number; the model's training ran away without overflowing.
-    """
-    if not (np.abs(outputs) < LARGEST_ANSWER).all():
-        raise DivergedError(f"{whose} answers with numbers beyond {LARGEST_ANSWER:g}: its training diverged.")
-    return outputs

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedgap import __version__
 from fedgap.config import FederationConfig
+from fedgap.errors import FedgapError
 from fedgap.learning import scores
 from fedgap.learning.engines import check_engine
 from fedgap.learning.parameters import Vector, digest
@@ -42,9 +43,29 @@ class Study:
     facts: Facts | None
 
 
+class GoneOnError(FedgapError):
+    """A simulation of a federation that goes on from another one would say nothing true."""
+
+    code = "simulation.start-model"
+    remedy = "Simulate the plan without federation.start; a deployment goes on from the model."
+    exit_status = 2
+
+
 def steps(config: FederationConfig) -> int:
     """How many steps of progress `simulate` will report."""
     return config.baselines.splits * (contenders.ticks(config) + 1)
+
+
+def check_start(config: FederationConfig) -> None:
+    """Refuse a plan that goes on from a model: it has seen rows on which everything would be tested.
+
+    Raises:
+        GoneOnError: the plan is such.
+    """
+    if config.federation.start is not None:
+        raise GoneOnError(
+            "federation.start names a model to go on from, which may have seen the rows kept for testing."
+        )
 
 
 def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: str | None, progress: Progress) -> Study:
@@ -53,16 +74,18 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
     Args:
         config: the federation; its seed fixes every result.
         workers: processes; changes nothing but the time.
-        engine: auto, sequential or stacked.
+        engine: auto, sequential, stacked or processes, or one that is offered (`fedgap.learning.engines`).
         protocol: full, sum, or None for the default (see `aggregate.choose_protocol`).
         progress: called with the number of steps done.
 
     Raises:
         EngineUnavailableError, ProtocolError: these cannot be had.
+        GoneOnError: training would begin with a given model.
         DataError: an organisation's file cannot be used.
         DivergedError: the federation's numbers ran away.
     """
     check_engine(engine)
+    check_start(config)
     money_of(config)
     chosen, why = choose_protocol(config, protocol)
     began = time.perf_counter()
@@ -77,9 +100,9 @@ def simulate(config: FederationConfig, *, workers: int, engine: str, protocol: s
     entries = [
         _site_entry(site, results, main) | gap.organisation_entry(results, site.org, scored[site.org]) for site in sites
     ]
-    for entry, site in zip(entries, sites, strict=True):
+    for entry, baselines in zip(entries, _baselines(sites, results), strict=True):
         entry["reasons"] |= _open_reasons() | dict(main.contributions.reasons)
-        entry["baselines"] = _baselines(site, sites, results)
+        entry["baselines"] = baselines
     if main.start_utility is None:
         reasons |= dict.fromkeys(("utility.start", "utility.end", "rounds.utility"), gap.NO_TEST_ROWS)
     report = {
@@ -183,10 +206,11 @@ def _open_reasons() -> dict[str, str]:
     }
 
 
-def _baselines(site: Site, sites: Sequence[Site], results: Sequence[SplitResult]) -> dict[str, float]:
-    """What paying by declared size, or everyone the same, would give."""
-    rows = {s.org: s.organisation.weight or results[0].train_rows[s.org] for s in sites}
-    return {"size": rows[site.org] / sum(rows.values()), "equal": 1 / len(sites)}
+def _baselines(sites: Sequence[Site], results: Sequence[SplitResult]) -> list[dict[str, float]]:
+    """What paying each by declared size, or everyone the same, would give."""
+    rows = [site.organisation.weight or results[0].train_rows[site.org] for site in sites]
+    total = sum(rows)
+    return [{"size": count / total, "equal": 1 / len(sites)} for count in rows]
 
 
 def _study_notes(config: FederationConfig, results: Sequence[SplitResult]) -> list[str]:

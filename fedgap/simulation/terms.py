@@ -6,13 +6,19 @@ T: rounds. P: periods. d: parameters. m: openings.
 from dataclasses import dataclass
 
 from fedgap.config import FederationConfig
-from fedgap.config.protocol import Settlement
+from fedgap.config.protocol import DIRECTION_BYTES, Settlement
 from fedgap.contribution.errors import NotAttributableError
 from fedgap.contribution.steps import ServerStep
 from fedgap.errors import FedgapError
-from fedgap.secagg.periods import LEAST_FOR_TWO, PARAMETERS_AN_OPENING, ROUNDS_A_PERIOD, most_periods
+from fedgap.secagg.periods import LEAST_FOR_TWO, PARAMETERS_AN_OPENING, ROUNDS_A_PERIOD, Periods, most_periods
 
 NEVER = "settlement.periods is 0: contributions are not settled"
+MOST_SHOWN_BYTES = 2**31
+"""What one settlement may show an organisation: it is one message, and held several times where it is made and read."""
+
+NOTED_BYTES = 10**8
+"""From this size on a report says what a settlement moves."""
+
 ONE_NUMBER = "one number is opened for each organisation and period; settlement.openings = 2 gives an interval"
 
 
@@ -30,6 +36,23 @@ class TooManyPeriodsError(FedgapError):
         )
 
 
+class TooLargeSettlementError(FedgapError):
+    """What one settlement would show each organisation is more than one message can hold."""
+
+    code = "settlement.too-large"
+    exit_status = 2
+
+    def __init__(self, *, shown_bytes: int, length: int, enough: int | None) -> None:
+        otherwise = "let fewer parameters train (adapters), plan fewer rounds, or write settlement.periods = 0"
+        super().__init__(
+            f"Settling {length} rounds would show every organisation {shown_bytes / 1e9:.1f} GB at once; "
+            f"{MOST_SHOWN_BYTES / 1e9:.1f} GB is the most.",
+            remedy=f"Write settlement.periods = {enough}, or more."
+            if enough
+            else f"Here no number of periods does: {otherwise}.",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What is opened.
@@ -40,6 +63,7 @@ class Terms:
         nothing: why nothing is opened; empty if something is.
         confirm_exchanges: V, exchanges in which a missing answer may still come.
         no_interval: why values have no interval from openings; empty if they have.
+        shown_bytes: what settling the longest period shows each organisation, in one message.
     """
 
     periods: int
@@ -47,6 +71,15 @@ class Terms:
     confirm_exchanges: int = 5
     nothing: str = ""
     no_interval: str = ""
+    shown_bytes: int = 0
+
+    @property
+    def size_note(self) -> tuple[str, ...]:
+        """What a reader should know of a settlement that is large; empty for others."""
+        if self.shown_bytes < NOTED_BYTES:
+            return ()
+        size = f"{self.shown_bytes / 1e9:.1f} GB"
+        return (f"In a deployment settling a period shows every organisation {size} at once, held several times.",)
 
 
 def terms_of(config: FederationConfig, step: ServerStep, *, rounds: int, parameters: int) -> Terms:
@@ -60,6 +93,7 @@ def terms_of(config: FederationConfig, step: ServerStep, *, rounds: int, paramet
 
     Raises:
         TooManyPeriodsError: more periods are wanted than there may be.
+        TooLargeSettlementError: a settlement is wanted, and what it shows does not fit a message.
         NotAttributableError: values are wanted for money, and the server's step does not allow them.
     """
     wanted = config.settlement or Settlement()
@@ -88,9 +122,33 @@ def terms_of(config: FederationConfig, step: ServerStep, *, rounds: int, paramet
         )
     if wanted.periods > most:
         raise TooManyPeriodsError(wanted=wanted.periods, most=most, rounds=rounds, parameters=parameters)
+    shown = shown_in_one(rounds=rounds, periods=wanted.periods, parameters=parameters, openings=openings)
+    if shown > MOST_SHOWN_BYTES:
+        large = _too_large(shown, rounds=rounds, periods=wanted.periods, parameters=parameters, openings=openings)
+        if config.settlement is not None or config.federation.policy is not None:
+            raise large
+        return Terms(periods=0, openings=1, nothing=f"{large.cause} {large.remedy}")
     return Terms(
         periods=wanted.periods,
         openings=openings,
+        shown_bytes=shown,
         confirm_exchanges=wanted.confirm_exchanges,
         no_interval=no_interval,
     )
+
+
+def shown_in_one(*, rounds: int, periods: int, parameters: int, openings: int) -> int:
+    """Bytes that settling the longest period shows each organisation: two a parameter, round and opening."""
+    return DIRECTION_BYTES * parameters * openings * Periods(rounds, min(periods, rounds)).length
+
+
+def _too_large(shown: int, *, rounds: int, periods: int, parameters: int, openings: int) -> TooLargeSettlementError:
+    """Say how many periods would do, if any number does."""
+    most = most_periods(rounds=rounds, parameters=parameters, openings=openings)
+    enough = (
+        count
+        for count in range(periods, most + 1)
+        if shown_in_one(rounds=rounds, periods=count, parameters=parameters, openings=openings) <= MOST_SHOWN_BYTES
+    )
+    length = Periods(rounds, min(periods, rounds)).length
+    return TooLargeSettlementError(shown_bytes=shown, length=length, enough=next(enough, None))

@@ -72,6 +72,19 @@ def test_check_names_every_file_that_cannot_be_used(file: Path) -> None:
     assert [problem["code"] for problem in answer["problems"]] == ["data.missing-file", "data.not-a-number"]
 
 
+def test_check_tries_the_policy_too(file: Path) -> None:
+    """Its periods must be those that are settled."""
+    file.write_text(file.read_text().replace("seed = 1", 'seed = 1\npolicy = "policy.toml"'))
+    budget = '[[period]]\nbudget = "1.00"\n'
+    (file.parent / "policy.toml").write_text(f'[policy]\ncurrency = "EUR"\n{budget}')
+    assert run("check", file).exit_code == 0
+    (file.parent / "policy.toml").write_text(f'[policy]\ncurrency = "EUR"\n{2 * budget}')
+    result = run("check", file)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("policy.periods: The policy has 2 periods")
+
+
 def test_check_notices_files_that_do_not_fit_together(file: Path) -> None:
     one = load_federation(file).organisations[0]
     (file.parent / str(one.data)).write_text("size,diagnosis\n1,benign\n2,malignant\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Ctrl-C, or a killed worker, ends a simulation cleanly: a status, no half-written file, no process left."""
 
+import builtins
 import os
 import signal
 import subprocess
@@ -7,9 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fedgap.__main__
 from tests.simulation.tiny import write
 
 
@@ -31,6 +34,7 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
 def running(folder: Path) -> "subprocess.Popen[str]":
     """Start a long simulation with two workers in a session of its own, and wait until both are there."""
     path = write(folder, training={"rounds": 100_000}, baselines={"splits": 4})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     command = subprocess.Popen(
         [sys.executable, "-m", "fedgap", "simulate", str(path), "--workers", "2", "--out", str(folder / "out")],
         stdout=subprocess.PIPE,
@@ -38,6 +42,7 @@ def running(folder: Path) -> "subprocess.Popen[str]":
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, before)
     assert within(90, lambda: len(processes(command.pid)) >= 5), "itself, tracker, fork server, two workers"
     time.sleep(1)
     return command
@@ -68,6 +73,21 @@ def test_ctrl_c_ends_with_3_and_leaves_no_process_and_no_file(tmp_path: Path) ->
     assert "Traceback" not in err
     assert not list((tmp_path / "out").iterdir())
     assert gone, "a process outlived the command"
+
+
+def test_ctrl_c_while_the_command_loads_ends_with_3_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers and tables take a second to load, in which nothing has begun."""
+    usual = builtins.__import__
+
+    def interrupted(name: str, *more: Any, **named: Any) -> Any:  # noqa: ANN401 - as the built-in one
+        if name == "fedgap" and "cli" in (more[2] if len(more) > 2 else ()):
+            raise KeyboardInterrupt
+        return usual(name, *more, **named)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        fedgap.__main__.main()
+    assert ended.value.code == 3
 
 
 @on_linux

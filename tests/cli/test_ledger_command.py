@@ -116,7 +116,7 @@ def test_an_export_has_the_checkpoint_and_a_line_an_entry(run: Run, written: Wri
     assert run("ledger", "export", written[1]).out == out.read_text()
     assert run("ledger", "export", written[1], "--json").status == 2
     ended = run("ledger", "export", written[1], "--out", tmp_path / "no" / "file")
-    assert (ended.status, ended.err.partition(":")[0]) == (1, "ledger.cannot-write-output")
+    assert (ended.status, ended.err.partition(":")[0]) == (1, "storage.write-failed")
     assert list(tmp_path.iterdir()) == [out]
 
 

@@ -117,3 +117,26 @@ def test_a_model_with_fewer_outputs_than_classes_is_refused(run: Run, tmp_path: 
 
     assert (ended.status, ended.err.partition(":")[0]) == (2, "learning.model")
     assert "more classes than the model's 1 outputs" in ended.err
+
+
+@pytest.mark.parametrize("command", ["simulate", "config check"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_fails_in_an_own_task_is_laid_to_it_and_no_defect(
+    run: Run, tmp_path: Path, documented: str, command: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message may hold a row's values: only --debug shows it."""
+    loads = "with np.load(source, allow_pickle=False) as file:"
+    assert loads in documented
+    wrong = {
+        "simulate": documented.replace("nn.Linear(24, 8)", "nn.Linear(23, 8)"),
+        "config check": documented.replace(loads, f"raise KeyError('a private value')\n        {loads}"),
+    }[command]
+    more = ["--workers", workers] if command == "simulate" else []
+    path = own_task(tmp_path, wrong)
+    ended = run(*command.split(), path, *more)
+    monkeypatch.delitem(sys.modules, "meter", raising=False)
+
+    kind = {"simulate": "RuntimeError", "config check": "KeyError"}[command]
+    assert ended.status == 1
+    assert ended.err.splitlines()[-1].startswith(f"task.failed: The task meter:Meter failed ({kind}). Run the command")
+    assert "a private value" not in ended.err

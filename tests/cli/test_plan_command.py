@@ -42,10 +42,13 @@ def test_it_shows_a_table_and_leaves_a_page_and_the_numbers(run: Run, federation
     ended = run("simulate", "--plan", federation, "--budget", "60.00")
     plan = json.loads((tmp_path / "out" / "plan.json").read_text(), parse_constant=pytest.fail)
     page = (tmp_path / "out" / "plan.html").read_text()
+    assert '<table class="stacked"><caption>Federations that no cheaper one beats' in page
+    assert page.count('class="tick end" x="97.00%"') == 1, "the last number of the axis ends where the axis does"
 
     assert ended.status == 0, ended.err
     assert ended.err.strip().endswith("100 %")
     assert "With a budget of 60.00 EUR" in ended.out
+    assert "of what is as good, this costs least" in ended.out
     assert plan["chosen"]["cost_shown"] in ended.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"plan.json", "plan.html"}
     assert page.startswith("<!DOCTYPE html>")
@@ -89,8 +92,16 @@ def test_impossible_wishes_are_refused(run: Run, federation: Path, tmp_path: Pat
     assert not (tmp_path / "out" / "plan.json").exists()
 
 
+def test_federations_whose_numbers_ran_away_are_no_plan(run: Run, federation: Path) -> None:
+    federation.write_text(federation.read_text().replace("lr = 0.3", "lr = 1e30").replace("rounds = 4", "rounds = 1"))
+    ended = run("simulate", "--plan", federation)
+
+    assert (ended.status, refusal(ended)[:16]) == (1, "plan.infeasible:")
+    assert "ran away" in refusal(ended)
+
+
 def test_wrong_usage_is_refused(run: Run, federation: Path, tmp_path: Path) -> None:
-    for more in (("--plan", "--budget", "1", "--target", "1"), ("--plan", "--budget", "1.005"), ("--plan", "--budget", "x"), ("--target", "1")):  # fmt: skip  # noqa: E501 - one wrong call each
+    for more in (("--plan", "--budget", "1", "--target", "1"), ("--plan", "--budget", "1.005"), ("--plan", "--budget", "x"), ("--target", "1"), ("--plan", "--target", "nan"), ("--plan", "--target", "inf")):  # fmt: skip  # noqa: E501 - one wrong call each
         ended = run("simulate", federation, *more)
         assert (ended.status, refusal(ended)[:12]) == (2, "usage.wrong:")
     (tmp_path / "plain").mkdir()

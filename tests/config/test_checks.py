@@ -139,6 +139,7 @@ def test_one_pair_of_brackets_is_one_too_few(document: Make) -> None:
         ("baselines", {"test_fraction": 0.3, "train_rows": 20}, "baselines.train_rows"),
         ("baselines", {"lrs": [0.1, 1, 0.1]}, "baselines.lrs"),
         ("evaluation", {"source": "witness", "reveal": "after-settlement"}, "evaluation.reveal"),
+        ("evaluation", {"source": "public", "reveal": "never"}, "evaluation.reveal"),
         ("evaluation", {"source": "organisations", "data": "rows.csv"}, "evaluation.data"),
         ("server", {"weights": "rows"}, "server.weights"),
         ("settlement", {"periods": 3}, "settlement.periods"),

@@ -62,7 +62,7 @@ def test_a_policy_is_exact_and_in_minor_units(tmp_path: Path) -> None:
     ]
     assert found.owners[0].organisations == ("clinic-a", "clinic-b")
     assert (str(found.lam), str(found.multiple), str(found.paid_now)) == ("1/2", "3", "7/10")
-    assert found.owner_of(found.owners[0].organisations[0]) == "Clinics of the North"
+    assert found.owned()[found.owners[0].organisations[0]] == "Clinics of the North"
     assert found == Policy.of(found.data)
     assert len(found.digest) == 32
 
@@ -96,6 +96,12 @@ def test_a_currency_brings_its_minor_unit(currency: str, budget: str, minor: int
         ({"period": {"budget": "1"}}, "period"),
         ({"period": [{"budget": "1.005"}]}, "period[1].budget"),
         ({"period": [{"budget": "-1"}]}, "period[1].budget"),
+        ({"costs": {"cap": "0.005"}}, "costs.cap"),
+        ({"policy": {"currency": "JPY"}, "costs": {"cap": "1000.5"}}, "costs.cap"),
+        ({"policy": {"currency": "EUR", "minor_digits": 6}, "period": [{"budget": "999999999999999"}]}, "period"),
+        ({"period": [{"budget": "9999999999999999"}] * 2}, "period[1].budget"),
+        ({"policy": {"currency": "KWD"}, "period": [{"budget": "600000000000000"}] * 2}, "period"),
+        ({"policy": {"currency": "EUR", "minor_digits": 6}, "costs": {"cap": "999999999999999"}}, "period"),
         ({"period": [{"budget": 1}]}, "period[1].budget"),
         ({"period": [{"budget": "1e3"}]}, "period[1].budget"),
         ({"price": [{"what": "GPU", "amount": "1"}]}, "price[1].what"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -205,11 +206,39 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "data.missing-file"
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """What the operating system says is passed on."""
+def test_a_folder_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """Nobody waits for what a pipe may bring one day."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(DataError, match="and no file") as caught:
+            read_table(path, PLAIN, "classification")
+        assert caught.value.code == "data.unreadable"
+
+
+def test_what_the_system_says_is_passed_on(tmp_path: Path) -> None:
+    """A file that leads to itself is there and cannot be opened, by nobody."""
+    (tmp_path / "round.csv").symlink_to("round.csv")
     with pytest.raises(DataError, match="cannot be read") as caught:
-        read_table(tmp_path, PLAIN, "classification")
+        read_table(tmp_path / "round.csv", PLAIN, "classification")
     assert caught.value.code == "data.unreadable"
+
+
+def test_the_remedy_fits_a_table_from_a_country_with_decimal_commas(tmp_path: Path) -> None:
+    """There, tables are written with semicolons, and a number is no name of a category."""
+    assert refused(tmp_path, "a;y\n1,5;u\n", PLAIN).remedy == 'Write delimiter = ";" into [task].'
+    told = refused(tmp_path, "a;y\n1,5;u\n", TabularOptions(label="y", delimiter=";")).remedy
+    assert told == "Write the numbers of this file with a decimal point instead of a comma."
+    assert "task.categorical" in refused(tmp_path, "a,y\nhigh,u\n", PLAIN).remedy
+
+
+def test_a_table_is_named_by_its_folder_and_name_as_far_as_there_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ash.csv").write_text("a,y\n1,u\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert read_table(Path("ash.csv"), PLAIN, "classification").source == "ash.csv"
+    assert read_table(tmp_path / "ash.csv", PLAIN, "classification").source == f"{tmp_path.name}/ash.csv"
 
 
 def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:

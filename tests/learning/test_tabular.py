@@ -260,6 +260,16 @@ def test_a_number_too_large_for_the_model_is_refused() -> None:
     assert caught.value.code == "data.infinite"
 
 
+def test_a_label_beyond_every_sensible_number_is_refused() -> None:
+    """In a test row it can be any number of deviations away; its square would not fit where scores are kept."""
+    made = task(REGRESSION, "regression")
+    known = made.statistics(targets([1.0, 2.0], a=[1.0, 2.0]))
+    for label in (1e20, -1e99):
+        with pytest.raises(DataError, match="a label is too large once it is scaled") as caught:
+            made.prepare(targets([label], a=[1.0]), known, known)
+        assert caught.value.code == "data.infinite"
+
+
 def test_a_numeric_column_without_given_statistics_is_refused(tmp_path: Path) -> None:
     """Every column must be given, or none."""
     path = tmp_path / "x.csv"

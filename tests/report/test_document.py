@@ -251,13 +251,25 @@ def test_forty_organisations_in_500_rounds_are_less_than_a_megabyte() -> None:
     assert len(page(SIZES["forty hostile ones in 500 rounds"]).encode()) < 1_000_000
 
 
-def test_too_many_organisations_to_draw_are_said_so_and_stay_in_the_tables() -> None:
+def test_of_too_many_organisations_some_are_listed_and_all_are_counted() -> None:
+    """The fewest rows, the most, and even steps between; the sentence says where the others are."""
     many = read(sample(103, 2))
-    names = [word for word in many.words if word == "Clinic 103"]
+    listed = {number for word in many.words for number in re.findall(r"^Clinic (\d+)$", word)}
     drawn = {number for word in many.words for number in re.findall(r"^Clinic (\d+), alone: ", word)}
     words = unescape("".join(many.words))
+    report = sample(103, 2)
+    rows = sorted((org["rows"], org["id"], org["name"]) for org in report["organisations"])
 
-    assert "Drawn are the 100 organisations with the fewest rows; the tables hold all." in words
+    assert "Listed are 100 of 103 organisations, evenly spaced by their rows; report.json holds all." in words
+    assert listed == drawn
     assert len(drawn) == 100
-    assert len(names) >= 5
-    assert "Drawn are" not in "".join(read(sample(8)).words)
+    assert {f"Clinic {number}" for number in drawn} >= {rows[0][2], rows[-1][2]}
+    assert "All organisations, by verdict" in words
+    for verdict, said in VERDICTS.items():
+        number = sum(org["verdict"] == verdict for org in report["organisations"])
+        assert f"{said}{number}" in words
+    assert "Listed are" not in "".join(read(sample(100)).words)
+
+
+def test_a_page_about_ten_thousand_organisations_has_the_size_of_one_about_a_hundred() -> None:
+    assert len(page(sample(10_000, 2))) < 1.05 * len(page(sample(100, 2)))

@@ -10,7 +10,7 @@ from fedgap.contribution.errors import NotAttributableError
 from fedgap.records import ContributionEstimated, CostClaimed, FundingSettled, PolicySigned, RoundOpened
 from fedgap.secagg.errors import BadManifestError
 from fedgap.simulation import founded
-from fedgap.simulation.money import PolicyPeriodsError
+from fedgap.simulation.money import PolicyOwnersError, PolicyPeriodsError
 from fedgap.simulation.study import Study
 from fedgap.simulation.terms import TooManyPeriodsError
 from tests.simulation.opened import file_of, kinds, opened, records, verified
@@ -176,6 +176,10 @@ def test_what_cannot_be_settled_as_wanted_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, server={"optimizer": "fedavgm"}, **POLICY)
     with pytest.raises(PolicyPeriodsError):
         opened(tmp_path, rounds=20, features=40, settlement={"periods": 2}, **POLICY)
+    owners = '[[owner]]\nname = "group"\norganisations = ["ash", "beech"]\n'
+    (tmp_path / "owned.toml").write_text((tmp_path / "policy.toml").read_text() + owners)
+    with pytest.raises(PolicyOwnersError, match="has no beech"):
+        opened(tmp_path, federation={"policy": "owned.toml"})
     with pytest.raises(BadManifestError, match="fewer than 50 rows"):
         opened(tmp_path, rounds=20, features=40, evaluation_rows=80, settlement={"periods": 2})
 

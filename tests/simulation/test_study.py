@@ -180,6 +180,25 @@ def test_a_regression_is_reported_in_its_own_units(tmp_path: Path) -> None:
     assert needless(report) == []
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**80], ids=["moles", "atoms"])
+def test_the_unit_of_a_target_changes_no_score(tmp_path: Path, unit: float) -> None:
+    """A power of two, so that every standardised target keeps its bits."""
+    files = {name: csv(n, seed, kind="regression") for seed, (name, n) in enumerate(SIZES.items())}
+    other = {}
+    for name, text in files.items():
+        head, *lines = text.splitlines()
+        cells = [line.split(",") for line in lines]
+        other[name] = "\n".join([head, *(",".join([*row[:-1], repr(unit * float(row[-1]))]) for row in cells)]) + "\n"
+    (tmp_path / "other").mkdir()
+    one = study(tmp_path, files=files, **REGRESSION).report
+    two = study(tmp_path / "other", files=other, **REGRESSION).report
+
+    assert one["mean"] == two["mean"]
+    assert [entry["gain"] for entry in one["organisations"]] == [entry["gain"] for entry in two["organisations"]]
+    rmse = [report["organisations"][0]["pooled"]["metrics"]["rmse"] for report in (one, two)]
+    assert rmse[1] == unit * rmse[0]
+
+
 def test_enough_training_beats_guessing(tmp_path: Path) -> None:
     """Cheap insurance against a report that is complete and wrong."""
     report = study(tmp_path, training={"rounds": 20, "lr": 0.5}, baselines={"epochs": 20}).report
