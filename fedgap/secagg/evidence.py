@@ -222,43 +222,39 @@ def _were_relayed(proof: ShareEvidence, positions: Sequence[int], *, index: int)
 
 def _check(manifest: Manifest, message: ServerMessage) -> None:
     """Run the check that fits the message; an invitation alone can only be contradicted."""
-    match message:
-        case Adverts():
-            check_adverts(manifest, message)
-            if not all(
-                AgreementKey.is_public(key) for a in message.adverts for key in (a.mask_public, a.letter_public)
-            ):
-                raise BadServerMessageError("A one-time key is of small order.")
-        case Relay():
-            check_relay(manifest, message)
-        case Survivors():
-            check_survivors(manifest, t2=message.t2, survivors=message.survivors)
-        case Certificate():
-            check_certificate(manifest, message)
-        case _:
-            pass
+    if isinstance(message, Adverts):
+        check_adverts(manifest, message)
+        if not all(AgreementKey.is_public(key) for a in message.adverts for key in (a.mask_public, a.letter_public)):
+            raise BadServerMessageError("A one-time key is of small order.")
+    elif isinstance(message, Relay):
+        check_relay(manifest, message)
+    elif isinstance(message, Survivors):
+        check_survivors(manifest, t2=message.t2, survivors=message.survivors)
+    elif isinstance(message, Certificate):
+        check_certificate(manifest, message)
 
 
 def _mismatch(manifest: Manifest, one: ServerMessage, other: ServerMessage) -> str | None:
     """Say how two messages of one attempt do not follow each other."""
-    match one, other:
-        case Adverts(), Relay() if one.sid == other.sid:
-            seats = [advert.seat for advert in one.adverts]
-            if first_transcript(manifest, one.sid, one.adverts) != other.t1:
-                return "The key shares it relayed belong to other one-time keys."
-            if len(seats) != other.count or seats[other.position : other.position + 1] != [other.recipient]:
-                return "It relayed key shares meant for another member."
-        case Relay(), Survivors() if one.sid == other.sid:
-            dealers = [entry.seat for entry in one.entries]
-            if second_transcript(one.t1, dealers, one.dealt) != other.t2:
-                return "The uploads it listed belong to other key shares."
-            if not {survivor.seat for survivor in other.survivors} <= set(dealers):
-                return "It listed a survivor that dealt no key shares."
-        case Survivors(), Certificate() if one.sid == other.sid:
-            if agreement(one.sid, one.t2, one.survivors) != other.agreement:
-                return "The signatures it gathered are for another list of who stayed."
-        case _:
-            pass
+    if isinstance(one, Adverts) and isinstance(other, Relay) and one.sid == other.sid:
+        seats = [advert.seat for advert in one.adverts]
+        if first_transcript(manifest, one.sid, one.adverts) != other.t1:
+            return "The key shares it relayed belong to other one-time keys."
+        if len(seats) != other.count or seats[other.position : other.position + 1] != [other.recipient]:
+            return "It relayed key shares meant for another member."
+    if isinstance(one, Relay) and isinstance(other, Survivors) and one.sid == other.sid:
+        dealers = [entry.seat for entry in one.entries]
+        if second_transcript(one.t1, dealers, one.dealt) != other.t2:
+            return "The uploads it listed belong to other key shares."
+        if not {survivor.seat for survivor in other.survivors} <= set(dealers):
+            return "It listed a survivor that dealt no key shares."
+    if (
+        isinstance(one, Survivors)
+        and isinstance(other, Certificate)
+        and one.sid == other.sid
+        and agreement(one.sid, one.t2, one.survivors) != other.agreement
+    ):
+        return "The signatures it gathered are for another list of who stayed."
     return None
 
 
